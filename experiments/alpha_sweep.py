@@ -1,0 +1,249 @@
+"""How does grokking time depend on the fraction of the table trained on, and on the optimizer?
+
+The question of Gromov 2023, figure 4a.
+
+    python experiments/alpha_sweep.py                  # quick: a small modulus, 2 minutes on 2 cores
+    python experiments/alpha_sweep.py --scale paper    # p = 97, width 500: hours on 2 cores
+
+Expected: grokking time falls with alpha and diverges at a critical alpha that differs between
+optimizers; momentum and AdamW grok sooner, and at smaller alpha, than gradient descent.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import tyro
+import xarray
+from rich.console import Console
+from rich.table import Table
+
+import grokjax
+from grokjax import losses, optimizers, survival, tasks
+from grokjax.command import run_as_command
+from grokjax.models import QuadraticMLP
+from grokjax.train import Recipe
+
+
+class Variant(NamedTuple):
+    """One curve of the figure: a recipe and its hyperparameters."""
+
+    recipe: Recipe
+    columns: dict[str, float]
+    speedup: int = 1  # about how many times sooner it groks than gradient descent
+
+
+class Scale(NamedTuple):
+    """What `--scale` sets, unless an option of its own says otherwise."""
+
+    p: int
+    width: int
+    alphas: tuple[float, ...]
+    seeds: int
+    max_steps: int
+    eval_every: int
+    optimizers: tuple[str, ...]
+
+
+SCALES = {
+    "quick": Scale(
+        p=23,
+        width=128,
+        alphas=(0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.8, 0.9),
+        seeds=5,
+        max_steps=2000,
+        eval_every=20,
+        optimizers=("gradient_descent", "momentum", "adamw"),
+    ),
+    "paper": Scale(
+        p=97,
+        width=500,
+        alphas=tuple(np.linspace(0.2, 0.9, 15).round(2).tolist()),
+        seeds=5,
+        max_steps=3000,
+        eval_every=25,
+        optimizers=("gradient_descent", "momentum", "adamw"),
+    ),
+}
+
+
+def variants(p: int, width: int) -> dict[str, Variant]:
+    """The optimizers of the figure, with the hyperparameters of each.
+
+    The learning rate of gradient descent keeps the dynamics fixed across p and width; 1e6 at
+    p = 97, width 500 groks after about a thousand steps.
+    """
+    mean_field = QuadraticMLP(p, width)
+    standard = QuadraticMLP(p, width, parameterization="standard")
+    rate = 1e6 * (p / 97) ** 3 * (width / 500)
+    adamw = {"learning_rate": 1e-2, "weight_decay": 5.0}
+    return {
+        "gradient_descent": Variant(
+            Recipe(mean_field, losses.mse, optimizers.gradient_descent), {"learning_rate": rate}
+        ),
+        "momentum": Variant(
+            Recipe(mean_field, losses.mse, optimizers.momentum), {"learning_rate": rate / 10}
+        ),
+        "adamw": Variant(
+            Recipe(standard, losses.mse, optimizers.adamw),
+            adamw,
+            speedup=5,
+        ),
+        "adam": Variant(
+            Recipe(standard, losses.mse, optimizers.adamw),
+            adamw | {"weight_decay": 0.0},
+            speedup=5,
+        ),
+        "gradient_descent_decay": Variant(
+            # 1e-4 of the weights a step: a tenth over the thousand steps that grokking takes.
+            Recipe(mean_field, losses.mse, optimizers.gradient_descent),
+            {"learning_rate": rate, "weight_decay": 1e-4 / rate},
+        ),
+        "adamw_dropout": Variant(
+            Recipe(dataclasses.replace(standard, dropout=0.1), losses.mse, optimizers.adamw),
+            adamw,
+            speedup=5,
+        ),
+        "adamw_normalized": Variant(
+            Recipe(dataclasses.replace(standard, normalize=True), losses.mse, optimizers.adamw),
+            adamw,
+            speedup=5,
+        ),
+    }
+
+
+def alpha_sweep(
+    scale: Literal["quick", "paper"] = "quick",
+    *,
+    optimizers: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME ...")] = None,
+    p: int | None = None,
+    width: int | None = None,
+    alphas: tuple[float, ...] | None = None,
+    seeds: int | None = None,
+    max_steps: int | None = None,
+    eval_every: int | None = None,
+    slots: int | None = None,
+    output: Path = Path("results/alpha_sweep"),
+    progress: bool = True,
+) -> grokjax.SweepResult:
+    """Grokking time against alpha, the fraction of the table trained on, for several optimizers.
+
+    Args:
+      scale: quick: p = 23, width 128, minutes on two CPU cores; paper: p = 97, width 500, hours.
+      optimizers: any of gradient_descent, momentum, adamw, adam, gradient_descent_decay,
+        adamw_dropout, adamw_normalized.
+      p: the modulus.
+      width: hidden units.
+      alphas: fractions of the table to train on.
+      seeds: networks for each optimizer and alpha, with seeds 0, 1, ...
+      max_steps: training steps after which a network that has not grokked is given up (censored).
+      eval_every: steps between measurements; a fifth of it for the faster, adaptive optimizers.
+      slots: networks on a device at once; chosen by the library when not given.
+      output: folder for the dataset, the configuration and the figures.
+      progress: show how far the sweep is, in a terminal.
+    """
+    setting = SCALES[scale]._replace(
+        **{
+            name: value
+            for name, value in (
+                ("p", p),
+                ("width", width),
+                ("alphas", alphas),
+                ("seeds", seeds),
+                ("max_steps", max_steps),
+                ("eval_every", eval_every),
+                ("optimizers", optimizers),
+            )
+            if value is not None
+        }
+    )
+    if setting.seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {setting.seeds}.")
+    task = tasks.modular_addition(setting.p)
+    known = variants(setting.p, setting.width)
+    if unknown := set(setting.optimizers) - known.keys():
+        raise ValueError(f"unknown optimizer {min(unknown)!r}; use any of {', '.join(known)}.")
+    output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
+
+    results = []
+    for name in setting.optimizers:
+        recipe, columns, speedup = known[name]
+        lanes = grokjax.grid(alpha=setting.alphas, seed=range(setting.seeds), **columns)
+        if progress:
+            print(f"{name}: {len(lanes['seed'])} networks, at most {setting.max_steps} steps each")
+        results.append(
+            grokjax.run_sweep(
+                recipe,
+                task,
+                lanes,
+                max_steps=setting.max_steps,
+                eval_every=max(1, setting.eval_every // speedup),
+                slots="auto" if slots is None else slots,
+                keep_params=False,
+                progress=progress,
+            )
+        )
+    result = grokjax.concatenate(results, optimizer=setting.optimizers)
+    result.save(output)
+    paths = [output / "results.nc", output / "config.json", *draw(result, output)]
+    print_table(result.dataset)
+    print_cost(result.dataset, paths)
+    return result
+
+
+def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
+    """The figure of a sweep, drawn from its result, as PNG and SVG."""
+    from grokjax import plotting
+
+    return plotting.save(plotting.alpha_sweep_figure(result), output, "alpha_sweep")
+
+
+def print_table(dataset: xarray.Dataset) -> None:
+    """Median grokking step and fraction grokked, for each optimizer and alpha."""
+    summary = survival.summary(
+        dataset.grokking_step,
+        dataset.final_step,
+        optimizer=dataset.optimizer,
+        alpha=dataset.alpha,
+    )
+    table = Table(title=f"{dataset.attrs['task']}: grokking step (Kaplan-Meier median)")
+    for heading in ("optimizer", "alpha", "median step", "95 % interval", "grokked", "95 % interval"):
+        table.add_column(heading, justify="left" if heading == "optimizer" else "right")
+    for name in dict.fromkeys(dataset.optimizer.values.tolist()):
+        for alpha in summary.alpha.values.tolist():
+            row = summary.sel(optimizer=name, alpha=alpha)
+            budget = dataset.final_step.where(dataset.optimizer == name).max()
+            table.add_row(
+                name,
+                f"{alpha:.2f}",
+                _steps(row["median"].item(), budget.item()),
+                f"{_steps(row.low.item(), 0)} to {_steps(row.high.item(), budget.item())}",
+                f"{row.n_grokked.item()} of {row.n.item()}",
+                f"{row.p_low.item():.0%} to {row.p_high.item():.0%}",
+            )
+        table.add_section()
+    Console().print(table)
+
+
+def print_cost(dataset: xarray.Dataset, paths: Iterable[Path]) -> None:
+    """What the sweep cost, and where its files are."""
+    cost = dataset.attrs
+    print(
+        f"{dataset.sizes['lane']} networks, {cost['lane_steps']:,} training steps in "
+        f"{cost['wall_seconds']:.0f} s on {cost['device_count']} x {cost['device']}; "
+        f"{cost['slot_steps'] / cost['lane_steps']:.2f} steps executed for each one used, "
+        f"{cost['compilations']} programs compiled"
+    )
+    for path in paths:
+        print(path)
+
+
+def _steps(value: float, budget: float) -> str:
+    """A number of steps; beyond the budget when it was not reached."""
+    return f"{value:,.0f}" if np.isfinite(value) else f"> {budget:,.0f}"
+
+
+if __name__ == "__main__":
+    run_as_command(alpha_sweep)

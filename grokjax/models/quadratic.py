@@ -1,0 +1,138 @@
+"""Gromov's two-layer network, the one whose solution of modular addition is known in closed form."""
+
+import dataclasses
+import operator
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+Params = dict[str, jax.Array]
+
+
+def square(x: jax.Array) -> jax.Array:
+    """x^2, the activation that the closed-form weights for two operands use."""
+    return x * x
+
+
+@dataclasses.dataclass(frozen=True)
+class power:  # noqa: N801  a function with a parameter: `power(3)(x)`
+    """x^degree; the closed-form weights for S operands use degree S."""
+
+    degree: int
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x**self.degree
+
+
+@dataclasses.dataclass(frozen=True)
+class QuadraticMLP:
+    """Two layers without biases on concatenated one-hot operands, and a quadratic activation.
+
+    With D = operands * p input units and preactivations `h_k = sum_s w1[s, n_s, k]`:
+
+        mean_field:  logits_q = 1/width * sum_k activation(h_k / sqrt(D)) w2[k, q]
+        standard:    logits_q =           sum_k activation(h_k)           w2[k, q]
+
+    Mean-field weights start from N(0, 1); standard ones from N(0, std^2) with
+    `std = 0.5 / (2 width)^(1/3)`. With the square, `w_standard = (D width)^(-1/3) w_mean_field`
+    is the same function, and learning rates and weight decays convert by powers of `D width`:
+    a number that suits one parameterization does not suit the other.
+
+    Parameters: `{"w1": float[S, p, K], "w2": float[K, p]}`.
+
+    Attributes:
+      p: the modulus, tokens and classes.
+      width: K, hidden units.
+      operands: S, one-hot operands that enter side by side; shorter equations leave theirs `PAD`.
+      activation: a module-level function or frozen dataclass; `square` by default.
+      parameterization: "mean_field" (Gromov's equations 1, 2 and 4) or "standard".
+      dropout: probability that a hidden unit is dropped in training.
+      normalize: gives every preactivation mean 0 and variance 1 over the whole table.
+
+    Differs: `normalize` stands for batch normalization, with the statistics of the whole table,
+    which for one-hot operands are those of the weights themselves: nothing is carried from step to
+    step, and an equation's logits do not depend on the company it is in.
+
+    Raises:
+      ValueError: for p below 2, width or operands below 1, another parameterization, or dropout
+        outside [0, 1).
+
+    Reference: Gromov 2023, equations 1, 2, 4; "standard" as in Doshi et al. 2023 (their code).
+    """
+
+    p: int
+    width: int
+    operands: int = 2
+    activation: Callable[[jax.Array], jax.Array] = square
+    parameterization: Literal["mean_field", "standard"] = "mean_field"
+    dropout: float = 0.0
+    normalize: bool = False
+
+    def __post_init__(self):
+        for name, least in (("p", 2), ("width", 1), ("operands", 1)):
+            value = getattr(self, name)
+            try:
+                valid = operator.index(value) >= least
+            except TypeError:
+                valid = False
+            if not valid:
+                raise ValueError(
+                    f"{name} must be an integer of at least {least}, got {name}={value!r}."
+                )
+            object.__setattr__(self, name, int(value))
+        if self.parameterization not in ("mean_field", "standard"):
+            raise ValueError(
+                f'parameterization must be "mean_field" or "standard", got '
+                f"{self.parameterization!r}."
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}.")
+
+    @property
+    def input_scale(self) -> float:
+        """Factor on the preactivations: 1/sqrt(operands * p), or 1 in the standard one."""
+        mean_field = self.parameterization == "mean_field"
+        return (self.operands * self.p) ** -0.5 if mean_field else 1.0
+
+    @property
+    def output_scale(self) -> float:
+        """Factor on the logits: 1/width, or 1 in the standard parameterization."""
+        return 1.0 / self.width if self.parameterization == "mean_field" else 1.0
+
+    @property
+    def init_std(self) -> float:
+        """Standard deviation of the initial weights."""
+        return 1.0 if self.parameterization == "mean_field" else 0.5 / (2 * self.width) ** (1 / 3)
+
+    def init(self, key: jax.Array, tokens: jax.Array | None = None) -> Params:
+        """Gaussian weights of standard deviation `init_std`; `tokens` is not used."""
+        key1, key2 = jax.random.split(key)
+        w1 = jax.random.normal(key1, (self.operands, self.p, self.width))
+        w2 = jax.random.normal(key2, (self.width, self.p))
+        return {"w1": self.init_std * w1, "w2": self.init_std * w2}
+
+    def preactivations(self, params: Params, tokens: jax.Array) -> jax.Array:
+        """The hidden layer before its activation: int32[..., S] -> float[..., K]."""
+        w1 = params["w1"]
+        if self.normalize:
+            w1 = w1 - jnp.mean(w1, axis=1, keepdims=True)
+            variance = jnp.sum(jnp.mean(w1**2, axis=1, keepdims=True), axis=0, keepdims=True)
+            w1 = w1 / (self.input_scale * jnp.sqrt(variance + 1e-12))
+        # Clipping keeps the gather in bounds for PAD; a padded operand then adds nothing.
+        rows = [
+            jnp.where(tokens[..., s, None] < 0, 0.0, w1[s].at[tokens[..., s]].get(mode="clip"))
+            for s in range(self.operands)
+        ]
+        return self.input_scale * sum(rows[1:], rows[0])
+
+    def apply(
+        self, params: Params, tokens: jax.Array, *, key: jax.Array | None = None
+    ) -> jax.Array:
+        """Logits: int32[..., S] -> float[..., p]; `key` is that of the dropout, None without it."""
+        hidden = self.activation(self.preactivations(params, tokens))
+        if key is not None and self.dropout:
+            kept = jax.random.bernoulli(key, 1 - self.dropout, hidden.shape)
+            hidden = jnp.where(kept, hidden / (1 - self.dropout), 0.0)
+        return self.output_scale * (hidden @ params["w2"])

@@ -1,0 +1,19 @@
+"""Results: what a sweep measured, as one labelled dataset, and its files.
+
+result.dataset.grokking_step            # lane -> step, NaN where it never grokked
+result.table().test_accuracy            # by alpha, seed, ..., time
+result.save("results/first")            # results.nc, config.json, params.nc
+grokjax.load_result("results/first")
+"""
+
+from grokjax.results.dataset import build_dataset
+from grokjax.results.environment import environment
+from grokjax.results.result import SweepResult, concatenate, load_result
+
+__all__ = [
+    "SweepResult",
+    "build_dataset",
+    "concatenate",
+    "environment",
+    "load_result",
+]

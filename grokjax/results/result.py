@@ -1,0 +1,117 @@
+"""The result of a sweep: its dataset and the parameters it ended with."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray
+
+from grokjax.results import files
+from grokjax.results.dataset import join, unstack
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SweepResult:
+    """What a sweep measured, and the parameters it ended with.
+
+    Attributes:
+      dataset: dimensions `lane` and `time`. Coordinates: the lane columns and `step`. Variables:
+        measurements [lane, time], NaN after a lane retired, and per lane `memorization_step`,
+        `grokking_step`, `final_step` and `outcome`. Attributes: what was run, where, and its cost.
+      params: nested dict of arrays with lanes first, or None.
+    """
+
+    dataset: xarray.Dataset
+    params: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        outcomes, counts = np.unique(self.dataset.outcome.values, return_counts=True)
+        text = ", ".join(f"{n} {name}" for name, n in zip(outcomes, counts, strict=True))
+        sizes = self.dataset.sizes
+        return f"SweepResult({sizes['lane']} lanes, {sizes['time']} measurements: {text})"
+
+    def table(self, dims: Sequence[str] | None = None) -> xarray.Dataset:
+        """The dataset with its lanes unstacked into their columns: [alpha, seed, ..., time].
+
+        Numbers are sorted along a dimension, words stay in the order of the lanes. Combinations
+        that no lane has are NaN, and "" among words.
+
+        Args:
+          dims: the columns to become dimensions; by default all that vary. Columns that never vary
+            become scalar coordinates, others that are left out become coordinates of every cell.
+
+        Raises:
+          ValueError: if `dims` names no lane column, or two lanes have the same place in the table.
+        """
+        return unstack(self.dataset, dims)
+
+    def save(self, directory: str | os.PathLike) -> None:
+        """Write `results.nc`, `config.json` (the attributes) and `params.nc` into a directory.
+
+        Every file is written under another name and then moved, `results.nc` last, so that nobody
+        ever reads half a file.
+        """
+        files.write(pathlib.Path(directory), self.dataset, self.params)
+
+
+def load_result(directory: str | os.PathLike) -> SweepResult:
+    """The result that was saved in a directory; the code that made it is not needed.
+
+    Raises:
+      ValueError: if there is no result in the directory, or one that cannot be read.
+    """
+    return SweepResult(*files.read(pathlib.Path(directory)))
+
+
+def concatenate(results: Sequence[SweepResult], **columns: Sequence[Any]) -> SweepResult:
+    """Several results in one: lanes one after the other, on the union of their steps.
+
+    What a result has not measured is NaN; a column it does not have is NaN, or "" among words.
+    Costs (`lane_steps`, `slot_steps`, `wall_seconds`, `compilations`) are added; other attributes
+    that differ are joined by " | ". Parameters are kept if all have them in the same shapes.
+
+    Args:
+      results: at least one.
+      **columns: new lane columns, one value for each result.
+
+    Example:
+      concatenate([with_adamw, with_sgd], optimizer=["adamw", "sgd"]).table()
+
+    Raises:
+      ValueError: if there is nothing to join, or a column has another length or exists already.
+    """
+    if not results:
+        raise ValueError("concatenate needs at least one result, got none.")
+    datasets = [result.dataset for result in results]
+    for name, values in columns.items():
+        if len(values) != len(datasets):
+            raise ValueError(
+                f"column {name!r} has {len(values)} values for {len(datasets)} results; give one "
+                "value for each result."
+            )
+        if any(name in dataset.variables for dataset in datasets):
+            raise ValueError(f"a result has {name!r} already; choose another name for the column.")
+    added = [
+        dataset.assign_coords(
+            {k: ("lane", np.repeat(v[i], dataset.sizes["lane"])) for k, v in columns.items()}
+        )
+        for i, dataset in enumerate(datasets)
+    ]
+    return SweepResult(join(added), _join_params([result.params for result in results]))
+
+
+def _join_params(params: Sequence[Any]) -> Any:
+    """Nested dicts of arrays, joined along their lanes; None if they do not fit."""
+    if all(isinstance(p, Mapping) for p in params):
+        if any(set(p) != set(params[0]) for p in params):
+            return None
+        joined = {name: _join_params([p[name] for p in params]) for name in params[0]}
+        return None if any(value is None for value in joined.values()) else joined
+    if any(p is None or isinstance(p, Mapping) for p in params):
+        return None
+    if len({np.shape(p)[1:] for p in params}) > 1:
+        return None
+    return np.concatenate(params)

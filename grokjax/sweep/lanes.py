@@ -1,0 +1,176 @@
+"""Lane tables: the columns of a sweep, checked on the host before anything compiles."""
+
+import dataclasses
+import difflib
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from grokjax import tasks
+from grokjax.tasks import Task
+from grokjax.train import Lane, Recipe
+
+Lanes = dict[str, np.ndarray]
+
+SEEDS = ("seed", "init_seed", "split_seed", "order_seed")
+SCALES = ("init_scale", "logit_scale")
+BUILT_IN = (*SEEDS, "alpha", *SCALES, "label_noise")
+
+
+def grid(**columns: Any) -> Lanes:
+    """The product of columns: one lane for each combination, the last column varying fastest.
+
+    Args:
+      **columns: a sequence of values each, or one value.
+
+    Returns:
+      A lane table: equally long arrays by column name.
+
+    Raises:
+      ValueError: for an empty column, naming it.
+
+    Example:
+      >>> grid(alpha=[0.3, 0.5], seed=range(3))["seed"]
+      array([0, 1, 2, 0, 1, 2])
+    """
+    values = [_column(name, value) for name, value in columns.items()]
+    product = list(itertools.product(*(range(len(value)) for value in values)))
+    index = np.array(product, dtype=int).reshape(len(product), len(values)).T
+    return {name: v[i] for name, v, i in zip(columns, values, index, strict=True)}
+
+
+def zip_lanes(**columns: Any) -> Lanes:
+    """Columns side by side: lane i has the i-th value of each; a single value is repeated.
+
+    Raises:
+      ValueError: for an empty column, or lengths that differ.
+
+    Example:
+      >>> zip_lanes(alpha=[0.3, 0.5], seed=7)["seed"]
+      array([7, 7])
+    """
+    values = {name: _column(name, value) for name, value in columns.items()}
+    length = max((len(value) for value in values.values()), default=1)
+    for name, value in values.items():
+        if len(value) not in (1, length):
+            raise ValueError(
+                f"column {name!r} has {len(value)} values where others have {length}; give one "
+                "value for each lane, or a single one."
+            )
+    return {name: np.broadcast_to(value, length).copy() for name, value in values.items()}
+
+
+def _column(name: str, value: Any) -> np.ndarray:
+    array = np.asarray(list(value) if isinstance(value, range) else value)
+    if array.ndim == 0:
+        array = array[None]
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(
+            f"column {name!r} must be one value or a non-empty sequence of values, got shape "
+            f"{array.shape}."
+        )
+    return array
+
+
+@dataclasses.dataclass(frozen=True)
+class LaneTable:
+    """Checked lanes: the columns as results show them, and the numbers the device gets."""
+
+    columns: Lanes  # every lane column, defaults included
+    lanes: Lane  # the same as arrays, lanes first
+
+    def __len__(self) -> int:
+        return len(self.columns["seed"])
+
+
+def check_lanes(recipe: Recipe, task: Task, lanes: Mapping[str, Any]) -> LaneTable:
+    """The lanes of a sweep, with defaults filled in.
+
+    Raises:
+      ValueError: for an unknown column (listing what is accepted), a missing hyperparameter, a
+        value that is not finite, a bad seed or alpha.
+    """
+    columns = {"seed": 0, "alpha": 0.5, **lanes}
+    hyperparameters = recipe.hyperparameters()
+    accepted = [*BUILT_IN, *hyperparameters]
+    for name in columns:
+        if name not in accepted:
+            close = difflib.get_close_matches(name, accepted, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"unknown lane column {name!r}.{hint} Accepted: {', '.join(accepted)}.")
+    for name, parameter in hyperparameters.items():
+        if parameter.default is parameter.empty and name not in columns:
+            raise ValueError(
+                f"the recipe needs a value of {name!r}; add it to the lanes, as in "
+                f"grid({name}=[...], seed=range(5))."
+            )
+    columns = zip_lanes(**columns)
+
+    for name, values in columns.items():
+        if name in SEEDS:
+            columns[name] = _check_seeds(name, values)
+        else:
+            columns[name] = _check_numbers(name, values)
+    counts = {alpha: tasks.num_train_rows(task, alpha) for alpha in set(columns["alpha"].tolist())}
+    for name, low, high in (("init_scale", 0.0, np.inf), ("label_noise", 0.0, 1.0)):
+        bad = [x for x in columns.get(name, ()) if not low <= x <= high]
+        if bad:
+            raise ValueError(f"{name} must lie between {low:g} and {high:g}, got {bad[0]:g}.")
+
+    def floats(name: str) -> np.ndarray | None:
+        return columns[name].astype(np.float32) if name in columns else None
+
+    return LaneTable(
+        columns,
+        Lane(
+            **{
+                name: columns.get(name, columns["seed"]).astype(np.uint32)
+                for name in ("init_seed", "split_seed", "order_seed")
+            },
+            num_train=np.array([counts[a] for a in columns["alpha"].tolist()], np.int32),
+            hyperparameters={name: floats(name) for name in hyperparameters if name in columns},
+            init_scale=floats("init_scale"),
+            logit_scale=floats("logit_scale"),
+            label_noise=floats("label_noise"),
+        ),
+    )
+
+
+def _check_seeds(name: str, values: np.ndarray) -> np.ndarray:
+    bad = [x for x in values.tolist() if type(x) is not int or not 0 <= x < 2**32]
+    if bad:
+        raise ValueError(
+            f"{name}={bad[0]!r} is not a seed; use integers from 0 to {2**32 - 1}, such as range(5)."
+        )
+    return values.astype(np.int64)
+
+
+def _check_numbers(name: str, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"column {name!r} must hold numbers, got {values.tolist()[0]!r}.")
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"column {name!r} holds {values[~np.isfinite(values)][0]}; remove it: every lane needs "
+            "finite numbers."
+        )
+    return values
+
+
+def padded_rows(task: Task, num_train: int) -> int:
+    """The size that a lane's training rows are padded to: a fixed fraction of the table.
+
+    The fractions are 1, 3/4, 5/8, 1/2, 3/8, 1/4, 3/16, 1/8, ...: few sizes, so few compilations,
+    and a tenth of padding on the usual grids of alpha.
+    """
+    eighths = [8, 6, 5, 4, 3]
+    halvings = [(n, 8 * 2**k) for k in range(task.num_rows.bit_length()) for n in (4, 3)]
+    size = task.num_rows
+    for numerator, denominator in [(n, 8) for n in eighths] + halvings[2:]:
+        rows = -(-task.num_rows * numerator // denominator)
+        if rows < num_train:
+            break
+        size = rows
+    return size

@@ -1,0 +1,212 @@
+"""The device programs of a sweep: the only `jit`, `vmap` and `shard_map` of the library.
+
+The state of all slots lives on the devices as one stacked `LaneState`, sharded over a one-axis
+mesh. A program gets the slots to work on as data (`order`, `count`), so who sits where, how many
+lanes are left and what their numbers are never recompiles anything. Lanes do not talk to each other:
+the compiled programs contain no collective operation.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from grokjax.models import Params
+from grokjax.tasks import Task
+from grokjax.train import Lane, LaneState, Recipe, StopFn, init_lane, record, train_chunk
+
+AXIS = "lanes"
+_ALONG, _WHOLE = PartitionSpec(AXIS), PartitionSpec()
+
+
+class Report(NamedTuple):
+    """What the host learns of a lane after a call."""
+
+    scalars: dict[str, jax.Array]
+    step: jax.Array
+    done: jax.Array
+    diverged: jax.Array
+
+
+def lane_mesh(devices: Any = None) -> Mesh:
+    """The one-axis mesh that lanes are sharded over: all devices of all processes by default."""
+    devices = np.array(jax.devices() if devices is None else devices)
+    # Auto: with explicit axes vmap over a sharded axis is refused.
+    return Mesh(devices, (AXIS,), axis_types=(AxisType.Auto,))
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=("recipe", "stop", "mesh", "rows", "vectorize"),
+    donate_argnames=("state",),
+)
+def train(
+    recipe: Recipe,
+    task: Task,
+    stop: StopFn | None,
+    mesh: Mesh,
+    state: LaneState,
+    order: jax.Array,
+    count: jax.Array,
+    targets: jax.Array,
+    max_steps: jax.Array,
+    *,
+    rows: int,
+    vectorize: bool,
+) -> tuple[LaneState, Report]:
+    """Trains the lanes in some slots up to their next measurement.
+
+    Args:
+      recipe: static, like `stop`, `mesh`, `rows` (what training rows are padded to) and
+        `vectorize` (lanes side by side instead of one after another).
+      task: the table, on every device.
+      stop: when a lane is done.
+      mesh: the devices.
+      state: all slots; its buffers are reused.
+      order: int32[devices * G], slot numbers on each device; the first `count` are worked on.
+      count: int32[devices].
+      targets: int32[devices * G], the step to train to.
+      max_steps: int32[], the budget.
+
+    Returns:
+      The new state, and reports in the places of `order`.
+    """
+
+    def on_device(task, state, order, count, targets, max_steps):
+        def one(state, target):
+            num_steps = target - state.step
+            return _reported(train_chunk(recipe, task, stop, state, num_steps, max_steps, rows))
+
+        if vectorize:
+            chosen, reports = jax.vmap(one)(jax.tree.map(lambda x: x[order], state), targets)
+            # Places beyond `count` repeat some slot: their copy is sent out of bounds and dropped.
+            kept = jnp.where(jnp.arange(order.size) < count[0], order, state.step.size)
+            put = lambda leaf, new: leaf.at[kept].set(new, mode="drop")
+            return jax.tree.map(put, state, chosen), reports
+
+        def unless_done(state, target):
+            skipped = lambda: (state, _zeros(jax.eval_shape(one, state, target)[1]))
+            return jax.lax.cond(state.done, skipped, lambda: one(state, target))
+
+        return _one_by_one(unless_done, state, order, count[0], targets)
+
+    return _over_devices(
+        on_device, mesh, (_WHOLE, _ALONG, _ALONG, _ALONG, _ALONG, _WHOLE), (_ALONG, _ALONG)
+    )(task, state, order, count, targets, max_steps)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("recipe", "stop", "mesh"), donate_argnames=("state",)
+)
+def admit(
+    recipe: Recipe,
+    task: Task,
+    stop: StopFn | None,
+    mesh: Mesh,
+    state: LaneState,
+    order: jax.Array,
+    count: jax.Array,
+    lanes: Lane,
+    params: Params | None,
+    max_steps: jax.Array,
+) -> tuple[LaneState, Report]:
+    """Puts new lanes into slots, at step 0, and measures them.
+
+    Args: as in `train`, and
+      lanes: the coordinates of the new lanes, in the places of `order`.
+      params: their initial parameters, or None for the model's own.
+    """
+
+    def on_device(task, state, order, count, lanes, params, max_steps):
+        def one(_, new):
+            lane, params = new
+            fresh = init_lane(recipe, task, lane, params)
+            return _reported(record(recipe, task, stop, fresh, max_steps))
+
+        return _one_by_one(one, state, order, count[0], (lanes, params))
+
+    return _over_devices(
+        on_device,
+        mesh,
+        (_WHOLE, _ALONG, _ALONG, _ALONG, _ALONG, _ALONG, _WHOLE),
+        (_ALONG, _ALONG),
+    )(task, state, order, count, lanes, params, max_steps)
+
+
+@functools.partial(jax.jit, static_argnames=("mesh",))
+def take(mesh: Mesh, stacked: Any, slot: jax.Array) -> Any:
+    """One slot of each device, as leaves [devices, ...]; `slot` is int32[devices]."""
+    pick = lambda stacked, slot: jax.tree.map(lambda leaf: leaf[slot], stacked)
+    return _over_devices(pick, mesh, (_ALONG, _ALONG), _ALONG)(stacked, slot)
+
+
+def empty_slots(
+    recipe: Recipe, task: Task, mesh: Mesh, slots: int, lane: Lane, params: Params | None
+) -> LaneState:
+    """A state of `slots` slots on each device, with nobody in them; `lane` gives the shapes."""
+    shapes = jax.eval_shape(functools.partial(init_lane, recipe), task, lane, params)
+    total = slots * mesh.size
+    return put(
+        mesh, jax.tree.map(lambda leaf: np.zeros((total, *leaf.shape), leaf.dtype), shapes)
+    )
+
+
+def put(mesh: Mesh, tree: Any, *, whole: bool = False) -> Any:
+    """Host arrays onto the mesh, split along their first axis or, with `whole`, on every device."""
+    sharding = NamedSharding(mesh, _WHOLE if whole else _ALONG)
+
+    def place(leaf: np.ndarray) -> jax.Array:
+        leaf = np.asarray(leaf)
+        if jax.process_count() == 1:
+            return jax.device_put(leaf, sharding)
+        return jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index])
+
+    return jax.tree.map(place, tree)
+
+
+def fetch(tree: Any) -> Any:
+    """Device arrays to the host, whole on every process."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        return multihost_utils.process_allgather(tree, tiled=True)
+    return jax.device_get(tree)
+
+
+def _over_devices(fn: Callable[..., Any], mesh: Mesh, in_specs: Any, out_specs: Any) -> Any:
+    # The check refuses loops that start from constants, and lanes never communicate anyway.
+    return jax.shard_map(
+        fn, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
+    )
+
+
+def _one_by_one(
+    fn: Callable[..., Any], state: LaneState, order: jax.Array, count: jax.Array, inputs: Any
+) -> tuple[LaneState, Report]:
+    """Applies `fn` to the first `count` slots of `order`, in a loop of exactly that many turns."""
+
+    def turn(i, carry):
+        state, reports = carry
+        slot = order[i]
+        at = lambda tree, index: jax.tree.map(lambda leaf: leaf[index], tree)
+        new, report = fn(at(state, slot), at(inputs, i))
+        put = lambda index: lambda leaf, value: leaf.at[index].set(value)
+        return jax.tree.map(put(slot), state, new), jax.tree.map(put(i), reports, report)
+
+    first = jax.tree.map(lambda leaf: leaf[0], (state, inputs))
+    report = jax.eval_shape(fn, *first)[1]
+    reports = _zeros(report, order.size)
+    return jax.lax.fori_loop(0, count, turn, (state, reports))
+
+
+def _reported(measured: tuple[LaneState, dict[str, jax.Array]]) -> tuple[LaneState, Report]:
+    state, scalars = measured
+    return state, Report(scalars, state.step, state.done, state.diverged)
+
+
+def _zeros(shapes: Any, *leading: int) -> Any:
+    return jax.tree.map(lambda leaf: jnp.zeros((*leading, *leaf.shape), leaf.dtype), shapes)

@@ -1,0 +1,139 @@
+"""Who sits where: the queue of waiting lanes and the slots, on the host, in plain NumPy.
+
+Every decision depends on lanes and their reports alone, never on time, so each process of a
+multi-host sweep takes the same ones, and so does a sweep that was interrupted and resumed.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+EMPTY = -1
+
+
+class Call(NamedTuple):
+    """One device call: the lanes in the places of `order`, `EMPTY` where a place is unused."""
+
+    order: np.ndarray  # int32[devices, G], slot numbers
+    count: np.ndarray  # int32[devices]
+    targets: np.ndarray  # int32[devices, G]
+    lanes: np.ndarray  # int64[devices, G]
+    rows: int
+
+
+@dataclasses.dataclass
+class Schedule:
+    """The slots of every device and the lanes that wait for one.
+
+    Attributes:
+      rows: int[L], what each lane's training rows are padded to.
+      measure_at: int[T], the steps at which lanes are measured; the first is 0.
+      occupant: int[devices, slots], the lane in each slot, or `EMPTY`.
+      measured: int[L], measurements asked for so far.
+      queue: lanes that wait, next one last.
+    """
+
+    rows: np.ndarray
+    measure_at: np.ndarray
+    occupant: np.ndarray
+    measured: np.ndarray
+    queue: list[int]
+
+    @classmethod
+    def of(
+        cls, rows: np.ndarray, measure_at: np.ndarray, devices: int, slots: int
+    ) -> "Schedule":
+        """All lanes waiting, those with the fewest rows first: they take the most steps."""
+        lanes = len(rows)
+        return cls(
+            rows=rows,
+            measure_at=measure_at,
+            occupant=np.full((devices, slots), EMPTY),
+            measured=np.zeros(lanes, int),
+            queue=sorted(range(lanes), key=lambda lane: (rows[lane], lane), reverse=True),
+        )
+
+    def admit(self) -> Call | None:
+        """Waiting lanes into empty slots, the emptiest device first; None if nobody moves."""
+        order = np.zeros(self.occupant.shape, np.int32)
+        lanes = np.full(self.occupant.shape, EMPTY)
+        count = np.zeros(len(order), np.int32)
+        free = (self.occupant == EMPTY).sum(axis=1)
+        while self.queue and free.any():
+            device = int(free.argmax())
+            slot = int((self.occupant[device] == EMPTY).argmax())
+            place = count[device]
+            lane = self.queue.pop()
+            self.occupant[device, slot] = lanes[device, place] = lane
+            order[device, place] = slot
+            self.measured[lane] = 1
+            count[device] += 1
+            free[device] -= 1
+        return Call(order, count, np.zeros_like(order), lanes, 0) if count.any() else None
+
+    def calls(self, vectorize: bool) -> list[Call]:
+        """The calls that take every lane that can still train to its next measurement.
+
+        One after another: a call for each padded size, in which a lane costs what it costs.
+        Side by side: one call, padded to the largest lane, in a batch that shrinks with the
+        number of lanes left, so that the last slow ones do not drag empty places along.
+        """
+        last = len(self.measure_at)
+        active = [
+            [
+                (slot, lane)
+                for slot, lane in enumerate(row.tolist())
+                if lane != EMPTY and self.measured[lane] < last
+            ]
+            for row in self.occupant
+        ]
+        sizes = sorted({int(self.rows[lane]) for seats in active for _, lane in seats})
+        if vectorize:
+            sizes = sizes[-1:]
+        calls = []
+        for rows in sizes:
+            groups = [
+                [(s, lane) for s, lane in seats if vectorize or self.rows[lane] == rows]
+                for seats in active
+            ]
+            places = self.occupant.shape[1]
+            if vectorize:
+                places = min(places, batch_size(max(map(len, groups))))
+            calls.append(self._call(groups, places, rows))
+        return calls
+
+    def _call(self, groups: list[list[tuple[int, int]]], places: int, rows: int) -> Call:
+        shape = (len(groups), places)
+        order, targets = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+        lanes = np.full(shape, EMPTY)
+        for device, group in enumerate(groups):
+            for place, (slot, lane) in enumerate(group):
+                order[device, place] = slot
+                lanes[device, place] = lane
+                targets[device, place] = self.measure_at[self.measured[lane]]
+                self.measured[lane] += 1
+        count = np.array([len(group) for group in groups], np.int32)
+        return Call(order, count, targets, lanes, rows)
+
+    def release(self, lane: int) -> tuple[int, int]:
+        """Frees a lane's slot and says which it was: device, slot."""
+        device, slot = (int(index[0]) for index in np.nonzero(self.occupant == lane))
+        self.occupant[device, slot] = EMPTY
+        return device, slot
+
+    @property
+    def running(self) -> int:
+        """How many lanes sit in slots."""
+        return int((self.occupant != EMPTY).sum())
+
+
+def batch_size(lanes: int) -> int:
+    """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, ... that holds so many lanes.
+
+    Two sizes an octave: a batch is a fifth empty at most a third of the time, and a shrinking sweep meets few.
+    """
+    size = 1
+    while size < lanes:
+        size = size * 3 // 2 if size & (size - 1) == 0 and size > 1 else -(-size * 4 // 3)
+    return size

@@ -1,0 +1,332 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from grokjax import losses, models, optimizers, tasks, train
+
+P, WIDTH = 7, 16
+TASK = tasks.modular_addition(P)
+COUNT = 30
+RATES = {"learning_rate": np.float32(0.1)}
+
+
+def lane(num_train=COUNT, seed=0, **hyperparameters):
+    seed = np.uint32(seed)
+    numbers = {k: np.float32(v) for k, v in (RATES | hyperparameters).items()}
+    return train.Lane(seed, seed, seed, np.int32(num_train), numbers)
+
+
+def recipe(optimizer=optimizers.gradient_descent, **fields):
+    model = models.QuadraticMLP(P, WIDTH, parameterization="standard")
+    return train.Recipe(model, losses.mse, optimizer, **fields)
+
+
+def trained(recipe, lane, steps, rows=TASK.num_rows):
+    state = train.init_lane(recipe, TASK, lane)
+    return state, train.train_steps(recipe, TASK, state, jnp.int32(steps), rows)
+
+
+# -- the optimizers against independent NumPy --------------------------------------------------
+
+
+def numpy_gradient(params, tokens, labels):
+    """Gradient of the mean squared error of the standard quadratic network, by hand."""
+    w1, w2 = params["w1"], params["w2"]
+    h = w1[0][tokens[:, 0]] + w1[1][tokens[:, 1]]
+    error = (h * h) @ w2 - np.eye(P)[labels]
+    error *= 2 / error.size
+    back = 2 * h * (error @ w2.T)
+    grad1 = np.zeros_like(w1)
+    for s in range(2):
+        np.add.at(grad1[s], tokens[:, s], back)
+    return {"w1": grad1, "w2": (h * h).T @ error}
+
+
+def numpy_descent(w, g, memory, t, learning_rate, weight_decay=0.0):
+    return w - learning_rate * (g + weight_decay * w), memory
+
+
+def numpy_momentum(w, g, memory, t, learning_rate, momentum=0.9, weight_decay=0.0):
+    trace = momentum * memory[0] + g + weight_decay * w
+    return w - learning_rate * trace, (trace,)
+
+
+def numpy_nesterov(w, g, memory, t, learning_rate, momentum=0.9, weight_decay=0.0):
+    g = g + weight_decay * w
+    trace = momentum * memory[0] + g
+    return w - learning_rate * (g + momentum * trace), (trace,)
+
+
+def numpy_adamw(w, g, memory, t, learning_rate, weight_decay=1.0, b1=0.9, b2=0.98, eps=1e-8):
+    m, v = b1 * memory[0] + (1 - b1) * g, b2 * memory[1] + (1 - b2) * g * g
+    step = m / (1 - b1**t) / (np.sqrt(v / (1 - b2**t)) + eps)
+    return w - learning_rate * (step + weight_decay * w), (m, v)
+
+
+def numpy_adam(w, g, memory, t, learning_rate, b1=0.9, b2=0.98, eps=1e-8):
+    return numpy_adamw(w, g, memory, t, learning_rate, 0.0, b1, b2, eps)
+
+
+def numpy_rmsprop(w, g, memory, t, learning_rate, decay=0.9, eps=1e-8, weight_decay=0.0):
+    v = decay * memory[0] + (1 - decay) * g * g
+    return w - learning_rate * (g / np.sqrt(v + eps) + weight_decay * w), (v,)
+
+
+CASES = [
+    (optimizers.gradient_descent, numpy_descent, {"learning_rate": 2.0, "weight_decay": 0.01}),
+    (optimizers.momentum, numpy_momentum, {"learning_rate": 1.0, "momentum": 0.8}),
+    (optimizers.momentum, numpy_momentum, {"learning_rate": 1.0, "weight_decay": 0.02}),
+    (optimizers.nesterov, numpy_nesterov, {"learning_rate": 1.0, "weight_decay": 0.02}),
+    (optimizers.adam, numpy_adam, {"learning_rate": 0.01, "b2": 0.9}),
+    (optimizers.adamw, numpy_adamw, {"learning_rate": 0.01, "weight_decay": 3.0}),
+    (optimizers.rmsprop, numpy_rmsprop, {"learning_rate": 0.01, "weight_decay": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "update", "numbers"), CASES)
+def test_a_trajectory_equals_independent_numpy(optimizer, update, numbers):
+    start, end = trained(recipe(optimizer), lane(**numbers), 12)
+    rows = np.asarray(start.order)[:COUNT]
+    tokens, labels = TASK.tokens[rows], TASK.labels[rows]
+    params = {name: np.asarray(w, np.float64) for name, w in start.params.items()}
+    memory = {name: (np.zeros_like(w), np.zeros_like(w)) for name, w in params.items()}
+    for t in range(1, 13):
+        gradient = numpy_gradient(params, tokens, labels)
+        for name in params:
+            params[name], memory[name] = update(
+                params[name], gradient[name], memory[name], t, **numbers
+            )
+    for name in params:
+        np.testing.assert_allclose(end.params[name], params[name], rtol=2e-4, atol=2e-6)
+
+
+def test_every_optimizer_of_the_module_has_a_case():
+    public = {
+        fn
+        for name, fn in vars(optimizers).items()
+        if callable(fn) and getattr(fn, "__module__", "") == optimizers.__name__
+    }
+    assert public == {case[0] for case in CASES}
+
+
+# -- rows ---------------------------------------------------------------------------------------
+
+
+def test_padding_does_not_change_the_run():
+    _, exact = trained(recipe(), lane(), 5, rows=COUNT)
+    _, padded = trained(recipe(), lane(), 5, rows=TASK.num_rows)
+    for a, b in zip(jax.tree.leaves(exact.params), jax.tree.leaves(padded.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def infinite_off_diagonal(logits, labels):
+    """A loss that is infinite for one label: padding must not let it in."""
+    return losses.mse(logits, labels) + jnp.where(labels == 0, jnp.inf, 0.0)
+
+
+def test_the_loss_of_padding_may_be_infinite():
+    state = train.init_lane(recipe(), TASK, lane())
+    labels = np.asarray(TASK.labels)
+    order = np.concatenate([np.flatnonzero(labels != 0), np.flatnonzero(labels == 0)])
+    state = state._replace(order=jnp.asarray(order))
+    broken = dataclasses.replace(recipe(), loss=infinite_off_diagonal)
+    end = train.train_steps(broken, TASK, state, jnp.int32(3), TASK.num_rows)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(end.params))
+
+
+def test_test_rows_are_never_trained_on():
+    state = train.init_lane(recipe(), TASK, lane())
+    other = dataclasses.replace(TASK, labels=TASK.labels.copy())
+    other.labels[np.asarray(state.order)[COUNT:]] = 0
+    a = train.train_steps(recipe(), TASK, state, jnp.int32(4), 40)
+    b = train.train_steps(recipe(), other, state, jnp.int32(4), 40)
+    assert all(map(np.array_equal, jax.tree.leaves(a.params), jax.tree.leaves(b.params)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Counter:
+    """A 'network' whose gradient step counts how often each row was trained on."""
+
+    def init(self, key, tokens):
+        return {"seen": jnp.zeros(P * P)}
+
+    def apply(self, params, tokens, *, key=None):
+        seen = params["seen"][tokens[..., 0] * P + tokens[..., 1]]
+        return jnp.zeros((*seen.shape, P)).at[..., 0].set(seen)
+
+
+def first_logit(logits, labels):
+    return -logits[..., 0]
+
+
+def sum_of_signs(learning_rate):
+    """Adds one to whatever has a gradient."""
+    return optax.stateless(lambda g, _: jax.tree.map(lambda x: -jnp.sign(x) * learning_rate, g))
+
+
+@pytest.mark.parametrize("num_train", [1, 2, 9, 20, 33, 48])
+@pytest.mark.parametrize("batch_size", [1, 4, 16, 512])
+def test_an_epoch_visits_every_training_row_once_in_a_new_order(num_train, batch_size):
+    counting = train.Recipe(Counter(), first_logit, sum_of_signs, batch_size=batch_size)
+    batch = min(batch_size, -(-num_train // 2))
+    steps = -(-num_train // batch)
+    state = train.init_lane(counting, TASK, lane(num_train, learning_rate=1.0))
+    in_train = np.zeros(P * P)
+    in_train[np.asarray(state.order)[:num_train]] = 1
+    orders = []
+    for epoch in (1, 2):
+        state = train.train_steps(counting, TASK, state, jnp.int32(steps), TASK.num_rows)
+        np.testing.assert_array_equal(state.params["seen"], epoch * in_train)
+        orders.append(state.epoch_order[:num_train].tolist())
+    assert sorted(orders[0]) == sorted(orders[1])
+    if num_train >= 20:
+        assert orders[0] != orders[1]
+
+
+# -- randomness ---------------------------------------------------------------------------------
+
+
+def test_the_three_seeds_steer_one_thing_each():
+    base = train.init_lane(recipe(), TASK, lane())
+    other = train.init_lane(recipe(), TASK, lane()._replace(init_seed=np.uint32(1)))
+    assert np.array_equal(base.order, other.order)
+    assert not np.array_equal(base.params["w1"], other.params["w1"])
+    other = train.init_lane(recipe(), TASK, lane()._replace(split_seed=np.uint32(1)))
+    assert not np.array_equal(base.order, other.order)
+    assert np.array_equal(base.params["w1"], other.params["w1"])
+
+
+def test_initial_weights_and_splits_are_those_of_the_documented_keys():
+    state = train.init_lane(recipe(), TASK, lane(seed=5))
+    params = recipe().model.init(train.init_key(5), TASK.tokens)
+    assert np.array_equal(state.params["w1"], params["w1"])
+    assert np.array_equal(state.order, tasks.split_order(TASK, train.split_key(5)))
+
+
+def test_dropout_is_reproducible_and_off_in_evaluation():
+    noisy = dataclasses.replace(
+        recipe(), model=dataclasses.replace(recipe().model, dropout=0.5)
+    )
+    _, a = trained(noisy, lane(), 5)
+    _, again = trained(noisy, lane(), 5)
+    _, other = trained(noisy, lane()._replace(order_seed=np.uint32(9)), 5)
+    _, without = trained(recipe(), lane(), 5)
+    assert np.array_equal(a.params["w1"], again.params["w1"])
+    assert not np.array_equal(a.params["w1"], other.params["w1"])
+    assert not np.array_equal(a.params["w1"], without.params["w1"])
+    logits = noisy.model.apply(a.params, TASK.tokens)
+    np.testing.assert_array_equal(logits, recipe().model.apply(a.params, TASK.tokens))
+
+
+# -- what the columns do ------------------------------------------------------------------------
+
+
+def test_scales_multiply_weights_and_logits():
+    base = train.init_lane(recipe(), TASK, lane())
+    scaled = train.init_lane(recipe(), TASK, lane()._replace(init_scale=np.float32(3.0)))
+    np.testing.assert_allclose(scaled.params["w1"], 3 * base.params["w1"], rtol=1e-6)
+    louder = train.init_lane(recipe(), TASK, lane()._replace(logit_scale=np.float32(2.0)))
+    one, two = (train.measure(recipe(), TASK, s)["train_loss"] for s in (base, louder))
+    rows = np.asarray(base.order)[:COUNT]
+    logits = 2 * recipe().model.apply(base.params, TASK.tokens[rows])
+    np.testing.assert_allclose(two, losses.mse(logits, TASK.labels[rows]).mean(), rtol=1e-5)
+    assert one != two
+
+
+def test_a_penalty_is_part_of_the_gradient():
+    with_penalty = recipe(penalty=losses.l2)
+    _, penalized = trained(with_penalty, lane(l2=0.03), 7)
+    _, decayed = trained(recipe(), lane(weight_decay=0.03), 7)
+    np.testing.assert_allclose(penalized.params["w1"], decayed.params["w1"], rtol=1e-5, atol=1e-7)
+
+
+def test_a_lane_that_is_done_stays_as_it_is():
+    state = train.init_lane(recipe(), TASK, lane())._replace(done=jnp.bool_(True))
+    end, _ = train.train_chunk(recipe(), TASK, None, state, jnp.int32(5), jnp.int32(100), 49)
+    assert int(end.step) == 0
+    assert np.array_equal(end.params["w1"], state.params["w1"])
+
+
+def test_two_chunks_of_n_equal_one_of_2n():
+    state = train.init_lane(recipe(optimizers.adamw), TASK, lane(learning_rate=0.01))
+    chunk = lambda s, n: train.train_chunk(
+        recipe(optimizers.adamw), TASK, None, s, jnp.int32(n), jnp.int32(100), 49
+    )[0]
+    twice, once = chunk(chunk(state, 6), 6), chunk(state, 12)
+    assert int(twice.step) == int(once.step) == 12
+    assert np.array_equal(twice.params["w1"], once.params["w1"])
+
+
+def test_the_stop_rule_asks_for_consecutive_measurements():
+    rule = train.grokked(threshold=0.9, patience=2)
+    assert bool(rule({"test_accuracy": jnp.float32(0.95)}))
+    state = train.init_lane(recipe(), TASK, lane())
+    always = lambda scalars: jnp.bool_(True)
+    once, _ = train.record(recipe(), TASK, always, state, jnp.int32(100))
+    assert bool(once.done)  # a plain function has a patience of 1
+    never, _ = train.record(recipe(), TASK, rule, state, jnp.int32(100))
+    assert not bool(never.done)
+    spent, _ = train.record(recipe(), TASK, None, state, jnp.int32(0))
+    assert bool(spent.done)
+
+
+# -- physics ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameterization", ["mean_field", "standard"])
+def test_gradient_flow_conserves_the_balance_of_the_layers(parameterization):
+    """||w1[:, :, k]||^2 - 2 ||w2[k]||^2 is conserved for every k (homogeneity 2 against 1)."""
+    model = models.QuadraticMLP(P, WIDTH, parameterization=parameterization)
+    flow = train.Recipe(model, losses.mse, optimizers.gradient_descent)
+    balance = lambda w: jnp.sum(w["w1"] ** 2, axis=(0, 1)) - 2 * jnp.sum(w["w2"] ** 2, axis=1)
+    rate = {"mean_field": 10.0, "standard": 0.5}[parameterization]
+    drift = []
+    for halvings in (0, 1):
+        start, end = trained(flow, lane(learning_rate=rate / 2**halvings), 200 * 2**halvings)
+        moved = np.abs(end.params["w2"] - start.params["w2"]).max()
+        drift.append(np.abs(balance(end.params) - balance(start.params)).max())
+    assert moved > 100 * drift[1]
+    # What is left is the step size: halving the steps halves the drift.
+    assert 0.4 < drift[1] / drift[0] < 0.6
+
+
+def test_parameterizations_are_the_same_network_in_other_units():
+    field = models.QuadraticMLP(P, WIDTH)
+    standard = dataclasses.replace(field, parameterization="standard")
+    params = field.init(jax.random.key(0))
+    scale = (2 * P * WIDTH) ** (-1 / 3)
+    converted = jax.tree.map(lambda w: scale * w, params)
+    np.testing.assert_allclose(
+        field.apply(params, TASK.tokens),
+        standard.apply(converted, TASK.tokens),
+        rtol=1e-4,
+        atol=1e-6,
+    )
+
+
+BAD = [
+    (lambda: recipe(batch_size=0), "batch_size must be a positive integer.*got 0"),
+    (lambda: recipe(batch_size=-3), "batch_size"),
+    (lambda: recipe(batch_size=2.5), "batch_size"),
+    (lambda: recipe(precision="tf32"), "precision must be one of"),
+    (lambda: recipe(measures=([],)), "measures is not hashable"),
+    (lambda: train.grokked(threshold=1.5), "threshold"),
+    (lambda: train.grokked(threshold=float("nan")), "threshold"),
+    (lambda: train.grokked(patience=0), "patience"),
+    (lambda: models.QuadraticMLP(1, 4), "p must be an integer of at least 2"),
+    (lambda: models.QuadraticMLP(5, 0), "width must be"),
+    (lambda: models.QuadraticMLP(5, 4.5), "width must be"),
+    (lambda: models.QuadraticMLP(5, 4, operands=0), "operands must be"),
+    (lambda: models.QuadraticMLP(5, 4, parameterization="ntk"), "mean_field"),
+    (lambda: models.QuadraticMLP(5, 4, dropout=1.0), "dropout"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), BAD)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
