@@ -2,8 +2,8 @@
 
 The question of Gromov 2023, figure 4a.
 
-    python experiments/alpha_sweep.py                  # quick: a small modulus, 2 minutes on 2 cores
-    python experiments/alpha_sweep.py --scale paper    # p = 97, width 500: hours on 2 cores
+    python experiments/alpha_sweep.py                 # quick: p = 23, two minutes on two cores
+    python experiments/alpha_sweep.py --scale paper   # p = 97, width 500, hours on two cores
 
 Expected: grokking time falls with alpha and diverges at a critical alpha that differs between
 optimizers; momentum and AdamW grok sooner, and at smaller alpha, than gradient descent.
@@ -181,7 +181,7 @@ def alpha_sweep(
                 max_steps=setting.max_steps,
                 eval_every=max(1, setting.eval_every // speedup),
                 slots="auto" if slots is None else slots,
-                keep_params=False,
+                keep_params="none",
                 progress=progress,
             )
         )
@@ -209,7 +209,14 @@ def print_table(dataset: xarray.Dataset) -> None:
         alpha=dataset.alpha,
     )
     table = Table(title=f"{dataset.attrs['task']}: grokking step (Kaplan-Meier median)")
-    for heading in ("optimizer", "alpha", "median step", "95 % interval", "grokked", "95 % interval"):
+    for heading in (
+        "optimizer",
+        "alpha",
+        "median step",
+        "95 % interval",
+        "grokked",
+        "95 % interval",
+    ):
         table.add_column(heading, justify="left" if heading == "optimizer" else "right")
     for name in dict.fromkeys(dataset.optimizer.values.tolist()):
         for alpha in summary.alpha.values.tolist():

@@ -17,7 +17,8 @@ def run_as_command(function: Callable[..., Any]) -> None:
     accelerator every CPU core becomes a device, so that lanes train on all of them.
     """
     # Before the first computation, and without overruling a choice made in the environment.
-    if jax.config.jax_num_cpu_devices < 1 and "XLA_FLAGS" not in os.environ:
+    chosen = "JAX_NUM_CPU_DEVICES" in os.environ or "XLA_FLAGS" in os.environ
+    if not chosen:
         jax.config.update("jax_num_cpu_devices", _cores())
     try:
         tyro.cli(function)

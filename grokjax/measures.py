@@ -44,7 +44,7 @@ def ipr(params: Any, logits: jax.Array, task: Task, split: Split) -> Scalars:
 
 
 @dataclasses.dataclass(frozen=True)
-class gradient_norms:  # noqa: N801  a function with parameters: `gradient_norms(model, loss)`
+class gradient_norms:
     """Euclidean norm of the training loss' gradient, `gradient_norm_<name>`, and of all together.
 
     Costs one more backward pass over the table at each measurement.

@@ -22,7 +22,7 @@ def gradient_descent(
 def momentum(
     learning_rate: Scalar, momentum: Scalar = 0.9, weight_decay: Scalar = 0.0
 ) -> optax.GradientTransformation:
-    """Heavy-ball momentum: `trace = momentum * trace + gradient`, `params -= learning_rate * trace`.
+    """Heavy ball: `params -= learning_rate * trace`, `trace = momentum * trace + gradient`.
 
     The decay term `weight_decay * params` is part of the gradient, as in torch's SGD. At the same
     learning rate the effective step is `1 / (1 - momentum)` times that of gradient descent.

@@ -267,7 +267,7 @@ def split(task: Task, order: jax.Array, num_train: jax.Array | int) -> Split:
 def corrupt_labels(
     task: Task, order: jax.Array, num_train: jax.Array | int, fraction: Any, key: jax.Array
 ) -> jax.Array:
-    """Labels with `round(fraction * num_train)` random training rows given random answers: int32[P].
+    """Labels, `round(fraction * num_train)` random training rows of them random: int32[P].
 
     The random answer is uniform over all classes, so it is right once in `num_classes` times.
     Test labels stay true. The corrupted rows of one key are nested in `fraction`.
@@ -358,14 +358,18 @@ def _table_rows(p: int, operands: int, num_rows: int | None, key: jax.Array | No
                 f"{MAX_ROWS:,} held in memory; use a smaller num_rows."
             )
         if key is None:
-            raise ValueError("num_rows samples the table and needs a key, such as jax.random.key(0).")
+            raise ValueError(
+                "num_rows samples the table and needs a key, such as jax.random.key(0)."
+            )
         if total > 2**62:
-            raise ValueError(f"p**operands = {total:.2e} exceeds 64-bit integers; use fewer operands.")
+            raise ValueError(
+                f"p**operands = {total:.2e} exceeds 64-bit integers; use fewer operands."
+            )
         seed = np.asarray(jax.random.key_data(key)).ravel()
         codes = _sample_without_replacement(np.random.default_rng(seed), total, num_rows)
-    return np.stack(
-        [codes // p ** (operands - 1 - s) % p for s in range(operands)], axis=1
-    ).astype(np.int32)
+    return np.stack([codes // p ** (operands - 1 - s) % p for s in range(operands)], axis=1).astype(
+        np.int32
+    )
 
 
 def _sample_without_replacement(

@@ -130,7 +130,7 @@ class LaneState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class grokked:  # noqa: N801  a function with parameters: `stop=grokked(threshold=0.99)`
+class grokked:
     """Stops a lane when test accuracy has been at least `threshold` for `patience` measurements.
 
     Any other function of a measurement's scalars will do for `run_sweep(stop=...)`: the lane stops
@@ -160,7 +160,7 @@ def _key(seed: Any, purpose: int) -> jax.Array:
 
 
 def split_key(seed: Any) -> jax.Array:
-    """The key of a lane's split: `tasks.split_order(task, split_key(seed))` are its rows."""
+    """The key of a lane's split, whose rows are `tasks.split_order(task, split_key(seed))`."""
     return _key(seed, _SPLIT)
 
 
@@ -169,9 +169,7 @@ def init_key(seed: Any) -> jax.Array:
     return _key(seed, _INIT)
 
 
-def init_lane(
-    recipe: Recipe, task: Task, lane: Lane, params: Params | None = None
-) -> LaneState:
+def init_lane(recipe: Recipe, task: Task, lane: Lane, params: Any = None) -> LaneState:
     """A run at step 0, from its coordinates alone, or from given initial parameters."""
     if params is None:
         params = recipe.model.init(init_key(lane.init_seed), jnp.asarray(task.tokens[:1]))
@@ -261,7 +259,8 @@ def _minibatch_step(
     recipe: Recipe, state: LaneState, tokens: jax.Array, labels: jax.Array
 ) -> LaneState:
     """A step on the next rows of the run's current epoch."""
-    assert recipe.batch_size is not None and state.epoch_order is not None
+    assert recipe.batch_size is not None
+    assert state.epoch_order is not None
     num_train = state.lane.num_train
     batch = jnp.minimum(recipe.batch_size, (num_train + 1) // 2)
     steps_per_epoch = (num_train + batch - 1) // batch
@@ -271,9 +270,7 @@ def _minibatch_step(
         key = jax.random.fold_in(_key(state.lane.order_seed, _ORDER), epoch)
         draw = jax.random.uniform(key, state.order.shape)
         # Training rows first, in a random order.
-        return state.order[
-            jnp.argsort(jnp.where(jnp.arange(draw.size) < num_train, draw, jnp.inf))
-        ]
+        return state.order[jnp.argsort(jnp.where(jnp.arange(draw.size) < num_train, draw, jnp.inf))]
 
     order = jax.lax.cond(place == 0, shuffled, lambda: state.epoch_order)
     size = min(recipe.batch_size, (state.order.size + 1) // 2)
@@ -329,7 +326,7 @@ def train_chunk(
     max_steps: jax.Array,
     rows: int,
 ) -> tuple[LaneState, dict[str, jax.Array]]:
-    """Trains a run up to its next measurement, and measures it; a run that is done stays as it is."""
+    """Trains a run up to its next measurement, and measures it; one that is done is left alone."""
     num_steps = jnp.where(state.done, 0, jnp.minimum(num_steps, max_steps - state.step))
     with jax.default_matmul_precision(recipe.precision):
         state = train_steps(recipe, task, state, num_steps, rows)

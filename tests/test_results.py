@@ -295,3 +295,12 @@ def test_missing_and_broken_files_say_what_to_do(tmp_path):
         with pytest.raises(ValueError, match=rf"{name} cannot be read .*run the sweep again"):
             load_result(tmp_path)
         (tmp_path / name).write_bytes(content)
+
+
+def test_joined_results_keep_their_words_whole_on_the_disk(tmp_path):
+    short, long = (SweepResult(make()).select([i]) for i in (1, 0))  # "grokked", "memorized"
+    for name, part in (("a", short), ("b", long)):
+        part.save(tmp_path / name)
+    parts = [load_result(tmp_path / name) for name in "ab"]
+    concatenate(parts).save(tmp_path)
+    assert load_result(tmp_path).dataset.outcome.values.tolist() == ["grokked", "memorized"]

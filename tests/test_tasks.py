@@ -90,7 +90,9 @@ def test_splits_have_exactly_round_alpha_rows_and_are_nested(p):
 
 def test_every_row_is_equally_likely_to_be_trained_on():
     task = tasks.modular_addition(4)
-    orders = jax.vmap(lambda key: tasks.split_order(task, key))(jax.random.split(jax.random.key(0), 4000))
+    orders = jax.vmap(lambda key: tasks.split_order(task, key))(
+        jax.random.split(jax.random.key(0), 4000)
+    )
     share = np.bincount(np.asarray(orders[:, :8]).ravel(), minlength=16) / 4000
     assert np.abs(share - 0.5).max() < 5 * np.sqrt(0.25 / 4000)
 

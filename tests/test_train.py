@@ -208,9 +208,7 @@ def test_initial_weights_and_splits_are_those_of_the_documented_keys():
 
 
 def test_dropout_is_reproducible_and_off_in_evaluation():
-    noisy = dataclasses.replace(
-        recipe(), model=dataclasses.replace(recipe().model, dropout=0.5)
-    )
+    noisy = dataclasses.replace(recipe(), model=dataclasses.replace(recipe().model, dropout=0.5))
     _, a = trained(noisy, lane(), 5)
     _, again = trained(noisy, lane(), 5)
     _, other = trained(noisy, lane()._replace(order_seed=np.uint32(9)), 5)

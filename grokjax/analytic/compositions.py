@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from grokjax import tasks
-from grokjax.analytic.addition import (
+from grokjax.analytic.constructions import (
     Construction,
     Parameterization,
     Params,

@@ -7,8 +7,9 @@ from typing import Any
 import jax
 
 from grokjax import tasks
-from grokjax.analytic.addition import Construction, Parameterization, analytic_addition
+from grokjax.analytic.addition import analytic_addition
 from grokjax.analytic.compositions import analytic_multiplication
+from grokjax.analytic.constructions import Construction, Parameterization
 from grokjax.models import QuadraticMLP
 
 

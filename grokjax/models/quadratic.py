@@ -1,4 +1,4 @@
-"""Gromov's two-layer network, the one whose solution of modular addition is known in closed form."""
+"""Gromov's two-layer network, whose solution of modular addition is known in closed form."""
 
 import dataclasses
 import operator
@@ -17,12 +17,13 @@ def square(x: jax.Array) -> jax.Array:
 
 
 @dataclasses.dataclass(frozen=True)
-class power:  # noqa: N801  a function with a parameter: `power(3)(x)`
+class power:
     """x^degree; the closed-form weights for S operands use degree S."""
 
     degree: int
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """The power, elementwise."""
         return x**self.degree
 
 
@@ -111,7 +112,11 @@ class QuadraticMLP:
         key1, key2 = jax.random.split(key)
         w1 = jax.random.normal(key1, (self.operands, self.p, self.width))
         w2 = jax.random.normal(key2, (self.width, self.p))
-        return {"w1": self.init_std * w1, "w2": self.init_std * w2}
+        # The barrier keeps a compiler from merging the factor into the sampling, which would make
+        # the last bit depend on what else is compiled along.
+        return jax.tree.map(
+            lambda w: self.init_std * jax.lax.optimization_barrier(w), {"w1": w1, "w2": w2}
+        )
 
     def preactivations(self, params: Params, tokens: jax.Array) -> jax.Array:
         """The hidden layer before its activation: int32[..., S] -> float[..., K]."""

@@ -6,7 +6,7 @@ result.save("results/first")            # results.nc, config.json, params.nc
 grokjax.load_result("results/first")
 """
 
-from grokjax.results.dataset import build_dataset
+from grokjax.results.dataset import build_dataset, lane_columns
 from grokjax.results.environment import environment
 from grokjax.results.result import SweepResult, concatenate, load_result
 
@@ -15,5 +15,6 @@ __all__ = [
     "build_dataset",
     "concatenate",
     "environment",
+    "lane_columns",
     "load_result",
 ]

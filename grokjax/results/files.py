@@ -23,14 +23,15 @@ def write(directory: pathlib.Path, dataset: xarray.Dataset, params: Any) -> None
     if params is None:
         (directory / "params.nc").unlink(missing_ok=True)
     else:
-        with _replacing(directory / "params.nc") as path, h5netcdf.File(path, "w") as file:
+        with replacing(directory / "params.nc") as path, h5netcdf.File(path, "w") as file:
             file.dimensions = {"lane": dataset.sizes["lane"]}
             _write_params(file, params)
-    with _replacing(directory / "config.json") as path:
+    with replacing(directory / "config.json") as path:
         path.write_text(json.dumps(dataset.attrs, indent=2) + "\n")
     encoding = {name: {"zlib": True} for name, v in dataset.data_vars.items() if v.ndim > 1}
-    with _replacing(directory / "results.nc") as path:
-        dataset.to_netcdf(path, engine="h5netcdf", encoding=encoding)
+    with replacing(directory / "results.nc") as path:
+        # A read dataset remembers how it was stored, such as words of eight letters at most.
+        dataset.drop_encoding().to_netcdf(path, engine="h5netcdf", encoding=encoding)
 
 
 def read(directory: pathlib.Path) -> tuple[xarray.Dataset, Any]:
@@ -91,7 +92,7 @@ def _read_params(group: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A temporary path that takes the place of `path` once everything is written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -48,6 +48,18 @@ class SweepResult:
         """
         return unstack(self.dataset, dims)
 
+    def select(self, lanes: Sequence[int] | np.ndarray) -> "SweepResult":
+        """Some of the lanes, by number, in that order; with their parameters."""
+        lanes = np.asarray(lanes, int)
+
+        def take(tree: Any) -> Any:
+            if isinstance(tree, Mapping):
+                return {name: take(value) for name, value in tree.items()}
+            return np.asarray(tree)[lanes]
+
+        params = None if self.params is None else take(self.params)
+        return SweepResult(self.dataset.isel(lane=lanes), params)
+
     def save(self, directory: str | os.PathLike) -> None:
         """Write `results.nc`, `config.json` (the attributes) and `params.nc` into a directory.
 

@@ -99,7 +99,9 @@ def check_lanes(recipe: Recipe, task: Task, lanes: Mapping[str, Any]) -> LaneTab
         if name not in accepted:
             close = difflib.get_close_matches(name, accepted, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"unknown lane column {name!r}.{hint} Accepted: {', '.join(accepted)}.")
+            raise ValueError(
+                f"unknown lane column {name!r}.{hint} Accepted: {', '.join(accepted)}."
+            )
     for name, parameter in hyperparameters.items():
         if parameter.default is parameter.empty and name not in columns:
             raise ValueError(
@@ -142,7 +144,7 @@ def _check_seeds(name: str, values: np.ndarray) -> np.ndarray:
     bad = [x for x in values.tolist() if type(x) is not int or not 0 <= x < 2**32]
     if bad:
         raise ValueError(
-            f"{name}={bad[0]!r} is not a seed; use integers from 0 to {2**32 - 1}, such as range(5)."
+            f"{name}={bad[0]!r} is not a seed; use integers from 0 to {2**32 - 1}, as range(5)."
         )
     return values.astype(np.int64)
 

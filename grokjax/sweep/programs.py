@@ -2,8 +2,8 @@
 
 The state of all slots lives on the devices as one stacked `LaneState`, sharded over a one-axis
 mesh. A program gets the slots to work on as data (`order`, `count`), so who sits where, how many
-lanes are left and what their numbers are never recompiles anything. Lanes do not talk to each other:
-the compiled programs contain no collective operation.
+lanes are left and what their numbers are never recompiles anything. Lanes do not talk to each
+other: the compiled programs contain no collective operation.
 """
 
 import functools
@@ -61,8 +61,7 @@ def train(
     """Trains the lanes in some slots up to their next measurement.
 
     Args:
-      recipe: static, like `stop`, `mesh`, `rows` (what training rows are padded to) and
-        `vectorize` (lanes side by side instead of one after another).
+      recipe: static, like `stop`, `mesh`, `rows` and `vectorize`.
       task: the table, on every device.
       stop: when a lane is done.
       mesh: the devices.
@@ -71,6 +70,8 @@ def train(
       count: int32[devices].
       targets: int32[devices * G], the step to train to.
       max_steps: int32[], the budget.
+      rows: what the training rows of these lanes are padded to.
+      vectorize: lanes side by side instead of one after another.
 
     Returns:
       The new state, and reports in the places of `order`.
@@ -99,9 +100,7 @@ def train(
     )(task, state, order, count, targets, max_steps)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("recipe", "stop", "mesh"), donate_argnames=("state",)
-)
+@functools.partial(jax.jit, static_argnames=("recipe", "stop", "mesh"), donate_argnames=("state",))
 def admit(
     recipe: Recipe,
     task: Task,
@@ -144,15 +143,19 @@ def take(mesh: Mesh, stacked: Any, slot: jax.Array) -> Any:
     return _over_devices(pick, mesh, (_ALONG, _ALONG), _ALONG)(stacked, slot)
 
 
+@jax.jit
+def copy(tree: Any) -> Any:
+    """A copy that outlives the buffers of the original."""
+    return jax.tree.map(jnp.copy, tree)
+
+
 def empty_slots(
     recipe: Recipe, task: Task, mesh: Mesh, slots: int, lane: Lane, params: Params | None
 ) -> LaneState:
-    """A state of `slots` slots on each device, with nobody in them; `lane` gives the shapes."""
+    """Host arrays of `slots` slots for each device, nobody in them; `lane` gives the shapes."""
     shapes = jax.eval_shape(functools.partial(init_lane, recipe), task, lane, params)
     total = slots * mesh.size
-    return put(
-        mesh, jax.tree.map(lambda leaf: np.zeros((total, *leaf.shape), leaf.dtype), shapes)
-    )
+    return jax.tree.map(lambda leaf: np.zeros((total, *leaf.shape), leaf.dtype), shapes)
 
 
 def put(mesh: Mesh, tree: Any, *, whole: bool = False) -> Any:
@@ -169,19 +172,31 @@ def put(mesh: Mesh, tree: Any, *, whole: bool = False) -> Any:
 
 
 def fetch(tree: Any) -> Any:
-    """Device arrays to the host, whole on every process."""
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
+    """Device arrays to the host, whole on every process; host arrays stay as they are."""
+    if jax.process_count() == 1:
+        return jax.device_get(tree)
+    from jax.experimental import multihost_utils
 
-        return multihost_utils.process_allgather(tree, tiled=True)
-    return jax.device_get(tree)
+    def gather(leaf: Any) -> np.ndarray:
+        if not isinstance(leaf, jax.Array):
+            return leaf
+        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+
+    return jax.tree.map(gather, tree)
+
+
+def from_first(value: Any) -> np.ndarray:
+    """A number of process 0, on every process: clock and keyboard are not shared."""
+    if jax.process_count() == 1:
+        return np.asarray(value)
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.broadcast_one_to_all(np.asarray(value)))
 
 
 def _over_devices(fn: Callable[..., Any], mesh: Mesh, in_specs: Any, out_specs: Any) -> Any:
     # The check refuses loops that start from constants, and lanes never communicate anyway.
-    return jax.shard_map(
-        fn, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
-    )
+    return jax.shard_map(fn, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
 
 def _one_by_one(

@@ -1,7 +1,7 @@
 """What a person sees while a sweep runs: one line in a terminal or notebook, nothing in a pipe."""
 
 import time
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -24,7 +24,8 @@ class Display(Protocol):
 
     def __enter__(self) -> "Display": ...
     def __exit__(self, *exception) -> None: ...
-    def __call__(self, status: Status) -> None: ...
+    def __call__(self, status: Status) -> None:
+        """Shows the status."""
 
 
 def display(show: bool) -> Display:
@@ -69,7 +70,7 @@ class _Notebook(_Quiet):
     def __enter__(self):
         from IPython.display import display
 
-        self.handle = display({"text/plain": ""}, raw=True, display_id=True)
+        self.handle: Any = display({"text/plain": ""}, raw=True, display_id=True)
         return super().__enter__()
 
     def __call__(self, status: Status):

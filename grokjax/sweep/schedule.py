@@ -5,6 +5,7 @@ multi-host sweep takes the same ones, and so does a sweep that was interrupted a
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -41,9 +42,7 @@ class Schedule:
     queue: list[int]
 
     @classmethod
-    def of(
-        cls, rows: np.ndarray, measure_at: np.ndarray, devices: int, slots: int
-    ) -> "Schedule":
+    def of(cls, rows: np.ndarray, measure_at: np.ndarray, devices: int, slots: int) -> "Schedule":
         """All lanes waiting, those with the fewest rows first: they take the most steps."""
         lanes = len(rows)
         return cls(
@@ -54,22 +53,42 @@ class Schedule:
             queue=sorted(range(lanes), key=lambda lane: (rows[lane], lane), reverse=True),
         )
 
+    @property
+    def slots(self) -> int:
+        """Slots of each device."""
+        return self.occupant.shape[1]
+
+    @property
+    def running(self) -> int:
+        """How many lanes sit in slots."""
+        return int((self.occupant != EMPTY).sum())
+
+    def keep_waiting(self, wanted: Callable[[int], bool]) -> None:
+        """Lets only some of the lanes wait."""
+        self.queue = [lane for lane in self.queue if wanted(lane)]
+
+    def seat(self, lane: int, device: int, slot: int, measured: int) -> None:
+        """Puts a lane that has been measured so many times into a slot."""
+        self.occupant[device, slot] = lane
+        self.measured[lane] = measured
+
+    def free_seat(self) -> tuple[int, int]:
+        """The first empty slot of the emptiest device: device, slot."""
+        free = self.occupant == EMPTY
+        device = int(free.sum(axis=1).argmax())
+        return device, int(free[device].argmax())
+
     def admit(self) -> Call | None:
         """Waiting lanes into empty slots, the emptiest device first; None if nobody moves."""
         order = np.zeros(self.occupant.shape, np.int32)
         lanes = np.full(self.occupant.shape, EMPTY)
         count = np.zeros(len(order), np.int32)
-        free = (self.occupant == EMPTY).sum(axis=1)
-        while self.queue and free.any():
-            device = int(free.argmax())
-            slot = int((self.occupant[device] == EMPTY).argmax())
-            place = count[device]
-            lane = self.queue.pop()
-            self.occupant[device, slot] = lanes[device, place] = lane
-            order[device, place] = slot
-            self.measured[lane] = 1
+        while self.queue and self.running < self.occupant.size:
+            device, slot = self.free_seat()
+            lane, place = self.queue.pop(), count[device]
+            self.seat(lane, device, slot, measured=1)
+            lanes[device, place], order[device, place] = lane, slot
             count[device] += 1
-            free[device] -= 1
         return Call(order, count, np.zeros_like(order), lanes, 0) if count.any() else None
 
     def calls(self, vectorize: bool) -> list[Call]:
@@ -122,16 +141,11 @@ class Schedule:
         self.occupant[device, slot] = EMPTY
         return device, slot
 
-    @property
-    def running(self) -> int:
-        """How many lanes sit in slots."""
-        return int((self.occupant != EMPTY).sum())
-
 
 def batch_size(lanes: int) -> int:
     """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, ... that holds so many lanes.
 
-    Two sizes an octave: a batch is a fifth empty at most a third of the time, and a shrinking sweep meets few.
+    Two sizes an octave: batches stay nearly full, and a shrinking sweep compiles few of them.
     """
     size = 1
     while size < lanes:

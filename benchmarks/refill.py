@@ -1,0 +1,98 @@
+"""What refilling saves: steps the device executes for each step that lanes use, and wall time.
+
+    python benchmarks/refill.py                      # minutes on two CPU cores
+    python benchmarks/refill.py --vectorize True     # lanes side by side, as on a GPU
+
+A sweep of 15 alphas whose lanes need very different numbers of steps, with several slot counts,
+against the same lanes trained the way `vmap` over whole runs would: all for as long as the slowest.
+The time is a ratio, the two measured one after the other in one run.
+"""
+
+import time
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import grokjax
+from grokjax import losses, optimizers, tasks
+from grokjax.command import run_as_command
+from grokjax.models import QuadraticMLP
+
+
+def refill(
+    p: int = 23,
+    width: int = 128,
+    seeds: int = 3,
+    max_steps: int = 2000,
+    eval_every: int = 20,
+    slots: tuple[int, ...] = (1, 4, 16, 64),
+    vectorize: bool = False,
+) -> None:
+    """Executed against used steps for several slot counts, and what lockstep would have cost.
+
+    Args:
+      p: the modulus.
+      width: hidden units.
+      seeds: lanes for each of the 15 alphas.
+      max_steps: the budget.
+      eval_every: steps between measurements.
+      slots: lanes on each device at once.
+      vectorize: train them side by side instead of one after another.
+    """
+    model = QuadraticMLP(p, width, parameterization="standard")
+    recipe = grokjax.Recipe(model, losses.mse, optimizers.adamw)
+    lanes = grokjax.grid(
+        alpha=np.linspace(0.2, 0.9, 15),
+        seed=range(seeds),
+        learning_rate=1e-2,
+        weight_decay=5.0,
+    )
+    settings = {
+        "max_steps": max_steps,
+        "eval_every": eval_every,
+        "vectorize": vectorize,
+        "keep_params": "none",
+        "progress": False,
+    }
+    table = Table(title=f"15 alphas x {seeds} seeds, p={p}, width={width}, vectorize={vectorize}")
+    for heading in ("slots", "used", "executed", "executed/used", "programs", "again", "time"):
+        table.add_column(heading, justify="right")
+    task = tasks.modular_addition(p)
+    for count in slots:
+        run = lambda count=count, **more: grokjax.run_sweep(
+            recipe, task, lanes, slots=count, **(settings | more)
+        )
+        first = run().dataset.attrs  # compiles
+        again, seconds = timed(run)
+        used, executed = again.attrs["lane_steps"], again.attrs["slot_steps"]
+        table.add_row(
+            str(count),
+            f"{used:,}",
+            f"{executed:,}",
+            f"{executed / used:.3f}",
+            str(first["compilations"]),
+            str(again.attrs["compilations"]),
+            f"{seconds:.1f} s",
+        )
+    # Lockstep: every lane runs as long as the slowest of its batch, which is the whole budget here.
+    lockstep, lockstep_seconds = timed(lambda: run(stop=None))
+    table.add_row(
+        f"{count}, lockstep",
+        f"{used:,}",
+        f"{lockstep.attrs['slot_steps']:,}",
+        f"{lockstep.attrs['slot_steps'] / used:.3f}",
+        "",
+        "",
+        f"{lockstep_seconds:.1f} s, {lockstep_seconds / seconds:.1f} times as long",
+    )
+    Console(width=110).print(table)
+
+
+def timed(run):
+    start = time.perf_counter()
+    return run().dataset, time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    run_as_command(refill)

@@ -1,0 +1,1 @@
+"""The figures of Gromov 2023, one file each."""

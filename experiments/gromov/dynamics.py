@@ -1,0 +1,178 @@
+"""How do loss, accuracy, weights and gradients move while plain gradient descent groks?
+
+The question of Gromov 2023, figure 1: modular addition, mean squared error, full batch, no
+regularization, 49 % of the table.
+
+    python experiments/gromov/dynamics.py                  # quick: p = 23, 10 s on 2 cores
+    python experiments/gromov/dynamics.py --scale paper    # p = 97, width 500: 5 minutes on 2 cores
+
+Expected: the loss starts at 1/p; the training loss never rises; the test loss peaks just before
+test accuracy jumps; the weights start growing there, without blowing up; the gradient grows until
+the peak and decays slowly after it. While the network memorizes, test accuracy is 0, below chance.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import xarray
+from rich.console import Console
+from rich.table import Table
+
+import grokjax
+from grokjax import losses, measures, optimizers, tasks
+from grokjax.command import run_as_command
+from grokjax.models import QuadraticMLP
+
+
+class Scale(NamedTuple):
+    """What `--scale` sets, unless an option of its own says otherwise."""
+
+    p: int
+    width: int
+    alpha: float
+    seeds: int
+    max_steps: int
+    eval_every: int
+
+
+SCALES = {
+    "quick": Scale(p=23, width=128, alpha=0.8, seeds=5, max_steps=2000, eval_every=10),
+    "paper": Scale(p=97, width=500, alpha=0.49, seeds=5, max_steps=3000, eval_every=10),
+}
+
+
+def dynamics(
+    scale: Literal["quick", "paper"] = "quick",
+    *,
+    p: int | None = None,
+    width: int | None = None,
+    alpha: float | None = None,
+    seeds: int | None = None,
+    max_steps: int | None = None,
+    eval_every: int | None = None,
+    faster: tuple[float, ...] = (2, 4, 8, 16, 32),
+    output: Path = Path("results/gromov_dynamics"),
+    progress: bool = True,
+) -> grokjax.SweepResult:
+    """Losses, accuracies, weight and gradient norms under gradient descent.
+
+    Args:
+      scale: quick: p = 23, width 128, seconds on two CPU cores; paper: p = 97, width 500, minutes.
+      p: the modulus.
+      width: hidden units.
+      alpha: the fraction of the table trained on.
+      seeds: networks, with seeds 0, 1, ...
+      max_steps: training steps of each.
+      eval_every: steps between measurements.
+      faster: multiples of the learning rate to try as well, on seed 0, to find where it diverges.
+      output: folder for the dataset, the configuration and the figures.
+      progress: show how far the sweep is, in a terminal.
+    """
+    given = {"p": p, "width": width, "alpha": alpha, "seeds": seeds}
+    given |= {"max_steps": max_steps, "eval_every": eval_every}
+    setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
+    output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
+
+    model = QuadraticMLP(setting.p, setting.width)
+    gradients = measures.gradient_norms(model, losses.mse)
+    recipe = grokjax.Recipe(
+        model,
+        losses.mse,
+        optimizers.gradient_descent,
+        measures=(measures.weight_norms, gradients),
+    )
+    # The dynamics is the same for every p and width at this rate; its time scales as 1 / rate.
+    rate = 1e6 * (setting.p / 97) ** 3 * (setting.width / 500)
+    task = tasks.modular_addition(setting.p)
+    lanes = grokjax.grid(alpha=[setting.alpha], seed=range(setting.seeds), learning_rate=[rate])
+    options = {"eval_every": setting.eval_every, "stop": None, "progress": progress}
+    result = grokjax.run_sweep(recipe, task, lanes, max_steps=setting.max_steps, **options)
+    result.save(output)
+    paths = draw(result, output)
+    print_findings(result.dataset, findings(result.dataset, setting.p))
+    if faster:
+        lanes = grokjax.grid(alpha=[setting.alpha], learning_rate=rate * np.array(faster))
+        # Sooner by as much as the rate is larger; what is stable until then stays so.
+        steps = max(1, setting.max_steps // 4)
+        edge = grokjax.run_sweep(recipe, task, lanes, max_steps=steps, **options)
+        edge.save(output / "learning_rates")
+        print_edge(edge.dataset)
+    for path in (output / "results.nc", *paths):
+        print(path)
+    return result
+
+
+def findings(dataset: xarray.Dataset, p: int) -> xarray.Dataset:
+    """The numbers of the figure, one for every lane; "the peak" is that of the test loss."""
+    step = dataset.step
+    train = dataset.train_loss
+    peak = step[dataset.test_loss.argmax("time")].drop_vars("step")
+    gradient_peak = step[dataset.gradient_norm.argmax("time")].drop_vars("step")
+    memorizing = (step <= peak) & (dataset.train_accuracy >= 0.5)
+    rise = (train.diff("time") / train.isel(time=slice(None, -1)).values).max("time")
+    half = dataset.test_accuracy >= 0.5
+    numbers = {
+        "initial test loss, times p": dataset.test_loss.isel(time=0) * p,
+        "largest relative rise of the training loss": rise,
+        "memorization step": dataset.memorization_step,
+        "step of the test loss' peak": peak,
+        "test loss at its peak, times p": dataset.test_loss.max("time") * p,
+        "step of test accuracy 0.5": step[half.argmax("time")].where(half.any("time")),
+        "grokking step": dataset.grokking_step,
+        "step of the gradient's peak": gradient_peak,
+        "training accuracy at the peak": dataset.train_accuracy.where(step == peak).max("time"),
+        "test accuracy, lowest": dataset.test_accuracy.min("time"),
+        # From half of the training rows right to the peak.
+        "test accuracy while memorizing, highest": dataset.test_accuracy.where(memorizing).max(
+            "time"
+        ),
+        "final test accuracy": dataset.test_accuracy.isel(time=-1),
+    }
+    for name in ("norm_w1", "norm_w2"):
+        norm = dataset[name]
+        start = norm.isel(time=0)
+        numbers[f"{name} at the peak / at the start"] = norm.where(step == peak).max("time") / start
+        numbers[f"{name} at the end / at the start"] = norm.isel(time=-1) / start
+    return xarray.Dataset({k: v.reset_coords(drop=True) for k, v in numbers.items()})
+
+
+def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
+    """The figure of a run, drawn from its result, as PNG and SVG."""
+    from grokjax import plotting
+
+    dataset = result.dataset
+    figure = plotting.training_figure(result)
+    peak = float(dataset.step[dataset.test_loss.argmax("time")].median())
+    for ax in figure.axes:
+        ax.axvline(peak, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
+    figure.supxlabel("vertical line: peak of the test loss; bands: lowest to highest seed", size=8)
+    return plotting.save(figure, output, "dynamics")
+
+
+def print_findings(dataset: xarray.Dataset, numbers: xarray.Dataset) -> None:
+    """Median over seeds, and the lowest and highest seed."""
+    title = f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}, gradient descent"
+    table = Table(title=f"{title}: {dataset.sizes['lane']} seeds")
+    for heading in ("", "median", "lowest", "highest"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, values in numbers.items():
+        x = values.values
+        cells: Iterable[float] = (np.median(x), x.min(), x.max())
+        table.add_row(str(name), *(f"{cell:.4g}" for cell in cells))
+    Console().print(table)
+
+
+def print_edge(dataset: xarray.Dataset) -> None:
+    """Which of the larger learning rates diverged, and when."""
+    for lane in range(dataset.sizes["lane"]):
+        row = dataset.isel(lane=lane)
+        print(
+            f"learning rate {row.learning_rate.item():.3g}: {row.outcome.item()} after "
+            f"{row.final_step.item()} steps"
+        )
+
+
+if __name__ == "__main__":
+    run_as_command(dynamics)

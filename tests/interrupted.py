@@ -1,0 +1,66 @@
+"""A sweep of some seconds, for tests that interrupt it."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import jax
+
+import grokjax
+from grokjax import losses, measures, models, optimizers, tasks
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory")
+    parser.add_argument("--devices", type=int, default=2)
+    parser.add_argument("--vectorize", action="store_true")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--max-steps", type=int, default=3000)
+    parser.add_argument("--every", type=float, default=0.0)
+    parser.add_argument("--processes", nargs=2, metavar=("ADDRESS", "RANK"))
+    arguments = parser.parse_args()
+    cache = Path(__file__).parent.parent / ".jax_cache"
+    jax.config.update("jax_num_cpu_devices", arguments.devices)
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    if arguments.processes:
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        address, rank = arguments.processes
+        jax.distributed.initialize(address, num_processes=2, process_id=int(rank))
+    result = run(
+        arguments.directory,
+        seeds=arguments.seeds,
+        vectorize=arguments.vectorize,
+        max_steps=arguments.max_steps,
+        checkpoint_every=arguments.every,
+    )
+    lanes, slot_steps = result.dataset.sizes["lane"], result.dataset.attrs["slot_steps"]
+    print(f"finished {lanes} lanes, {slot_steps} slot-steps", flush=True)
+    if arguments.processes:
+        jax.distributed.shutdown()
+    os._exit(0)  # without the seconds that background threads may take to end
+
+
+def run(directory, *, seeds=3, max_steps=3000, **settings):
+    """The sweep itself; `directory=None` keeps nothing."""
+    recipe = grokjax.Recipe(
+        models.QuadraticMLP(11, 48, parameterization="standard"),
+        losses.mse,
+        optimizers.adamw,
+        measures=(measures.weight_norms,),
+    )
+    lanes = grokjax.grid(
+        alpha=[0.3, 0.45, 0.6, 0.85], seed=range(seeds), learning_rate=1e-2, weight_decay=3.0
+    )
+    return grokjax.run_sweep(
+        recipe, tasks.modular_addition(11), lanes, max_steps=max_steps, eval_every=50,
+        slots=2, directory=directory, progress=False, **settings,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
