@@ -160,7 +160,7 @@ def _key(seed: Any, purpose: int) -> jax.Array:
 
 
 def split_key(seed: Any) -> jax.Array:
-    """The key of a lane's split, whose rows are `tasks.split_order(task, split_key(seed))`."""
+    """The random key of a lane's split; its rows are `tasks.split_order(task, split_key(seed))`."""
     return _key(seed, _SPLIT)
 
 

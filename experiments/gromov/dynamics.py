@@ -32,14 +32,15 @@ class Scale(NamedTuple):
     p: int
     width: int
     alpha: float
+    rate: float
     seeds: int
     max_steps: int
     eval_every: int
 
 
 SCALES = {
-    "quick": Scale(p=23, width=128, alpha=0.8, seeds=5, max_steps=2000, eval_every=10),
-    "paper": Scale(p=97, width=500, alpha=0.49, seeds=5, max_steps=3000, eval_every=10),
+    "quick": Scale(p=23, width=128, alpha=0.8, rate=1e6, seeds=5, max_steps=2000, eval_every=10),
+    "paper": Scale(p=97, width=500, alpha=0.49, rate=5e5, seeds=5, max_steps=5000, eval_every=20),
 }
 
 
@@ -49,6 +50,7 @@ def dynamics(
     p: int | None = None,
     width: int | None = None,
     alpha: float | None = None,
+    rate: float | None = None,
     seeds: int | None = None,
     max_steps: int | None = None,
     eval_every: int | None = None,
@@ -63,6 +65,8 @@ def dynamics(
       p: the modulus.
       width: hidden units.
       alpha: the fraction of the table trained on.
+      rate: the learning rate at p = 97 and width 500; at others the one of the same dynamics. At
+        1e6 the training loss has spikes after the network has grokked.
       seeds: networks, with seeds 0, 1, ...
       max_steps: training steps of each.
       eval_every: steps between measurements.
@@ -70,8 +74,8 @@ def dynamics(
       output: folder for the dataset, the configuration and the figures.
       progress: show how far the sweep is, in a terminal.
     """
-    given = {"p": p, "width": width, "alpha": alpha, "seeds": seeds}
-    given |= {"max_steps": max_steps, "eval_every": eval_every}
+    given = {"p": p, "width": width, "alpha": alpha, "rate": rate}
+    given |= {"seeds": seeds, "max_steps": max_steps, "eval_every": eval_every}
     setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
@@ -84,16 +88,18 @@ def dynamics(
         measures=(measures.weight_norms, gradients),
     )
     # The dynamics is the same for every p and width at this rate; its time scales as 1 / rate.
-    rate = 1e6 * (setting.p / 97) ** 3 * (setting.width / 500)
+    learning_rate = setting.rate * (setting.p / 97) ** 3 * (setting.width / 500)
     task = tasks.modular_addition(setting.p)
-    lanes = grokjax.grid(alpha=[setting.alpha], seed=range(setting.seeds), learning_rate=[rate])
+    lanes = grokjax.grid(
+        alpha=[setting.alpha], seed=range(setting.seeds), learning_rate=[learning_rate]
+    )
     options = {"eval_every": setting.eval_every, "stop": None, "progress": progress}
     result = grokjax.run_sweep(recipe, task, lanes, max_steps=setting.max_steps, **options)
     result.save(output)
     paths = draw(result, output)
     print_findings(result.dataset, findings(result.dataset, setting.p))
     if faster:
-        lanes = grokjax.grid(alpha=[setting.alpha], learning_rate=rate * np.array(faster))
+        lanes = grokjax.grid(alpha=[setting.alpha], learning_rate=learning_rate * np.array(faster))
         # Sooner by as much as the rate is larger; what is stable until then stays so.
         steps = max(1, setting.max_steps // 4)
         edge = grokjax.run_sweep(recipe, task, lanes, max_steps=steps, **options)
@@ -105,24 +111,30 @@ def dynamics(
 
 
 def findings(dataset: xarray.Dataset, p: int) -> xarray.Dataset:
-    """The numbers of the figure, one for every lane; "the peak" is that of the test loss."""
+    """The numbers of the figure, one for every lane.
+
+    "The peak" is that of the test loss, up to the grokking step: a learning rate at the edge of
+    stability makes higher ones later.
+    """
     step = dataset.step
-    train = dataset.train_loss
-    peak = step[dataset.test_loss.argmax("time")].drop_vars("step")
+    early = ~(step > dataset.grokking_step)  # all of them if it never groks
+    peak = step[dataset.test_loss.where(early).argmax("time")].drop_vars("step")
     gradient_peak = step[dataset.gradient_norm.argmax("time")].drop_vars("step")
     memorizing = (step <= peak) & (dataset.train_accuracy >= 0.5)
-    rise = (train.diff("time") / train.isel(time=slice(None, -1)).values).max("time")
+    rise = dataset.train_loss / dataset.train_loss.shift(time=1) - 1
     half = dataset.test_accuracy >= 0.5
+    at_peak = lambda name: dataset[name].where(step == peak).max("time")
     numbers = {
         "initial test loss, times p": dataset.test_loss.isel(time=0) * p,
-        "largest relative rise of the training loss": rise,
+        "rise of the training loss, largest until grokking": rise.where(early).max("time"),
+        "rise of the training loss, largest": rise.max("time"),
         "memorization step": dataset.memorization_step,
-        "step of the test loss' peak": peak,
-        "test loss at its peak, times p": dataset.test_loss.max("time") * p,
+        "step of the peak": peak,
+        "test loss at the peak, times p": at_peak("test_loss") * p,
+        "training accuracy at the peak": at_peak("train_accuracy"),
         "step of test accuracy 0.5": step[half.argmax("time")].where(half.any("time")),
         "grokking step": dataset.grokking_step,
         "step of the gradient's peak": gradient_peak,
-        "training accuracy at the peak": dataset.train_accuracy.where(step == peak).max("time"),
         "test accuracy, lowest": dataset.test_accuracy.min("time"),
         # From half of the training rows right to the peak.
         "test accuracy while memorizing, highest": dataset.test_accuracy.where(memorizing).max(
@@ -133,8 +145,11 @@ def findings(dataset: xarray.Dataset, p: int) -> xarray.Dataset:
     for name in ("norm_w1", "norm_w2"):
         norm = dataset[name]
         start = norm.isel(time=0)
-        numbers[f"{name} at the peak / at the start"] = norm.where(step == peak).max("time") / start
+        numbers[f"{name} at the peak / at the start"] = at_peak(name) / start
         numbers[f"{name} at the end / at the start"] = norm.isel(time=-1) / start
+    # Conserved, and so 1 for ever, in the limit of small steps: the network is homogeneous.
+    end = dataset.isel(time=-1)
+    numbers["norm_w1^2 / (2 norm_w2^2) at the end"] = end.norm_w1**2 / (2 * end.norm_w2**2)
     return xarray.Dataset({k: v.reset_coords(drop=True) for k, v in numbers.items()})
 
 
@@ -144,7 +159,7 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
 
     dataset = result.dataset
     figure = plotting.training_figure(result)
-    peak = float(dataset.step[dataset.test_loss.argmax("time")].median())
+    peak = float(findings(dataset, 1)["step of the peak"].median())
     for ax in figure.axes:
         ax.axvline(peak, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
     figure.supxlabel("vertical line: peak of the test loss; bands: lowest to highest seed", size=8)

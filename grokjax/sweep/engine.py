@@ -169,9 +169,8 @@ class Sweep:
             dispatched.append(Pending(call, report, copy))
 
         if call := self.schedule.admit():
-            lanes, initial = jax.tree.map(
-                lambda leaf: leaf[call.lanes.ravel()], (self.table.lanes, self.initial)
-            )
+            new = call.lanes.ravel()
+            lanes, initial = jax.tree.map(lambda leaf: leaf[new], (self.table.lanes, self.initial))
             arguments = programs.put(self.mesh, (call.order.ravel(), call.count, lanes, initial))
             self.state, report = programs.admit(*fixed, self.state, *arguments, self.max_steps)
             sent(call, report)

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from grokjax import tasks
@@ -121,8 +122,10 @@ def check_lanes(recipe: Recipe, task: Task, lanes: Mapping[str, Any]) -> LaneTab
         if bad:
             raise ValueError(f"{name} must lie between {low:g} and {high:g}, got {bad[0]:g}.")
 
+    precision = jax.dtypes.canonicalize_dtype(np.float64)  # float32 without jax_enable_x64
+
     def floats(name: str) -> np.ndarray | None:
-        return columns[name].astype(np.float32) if name in columns else None
+        return columns[name].astype(precision) if name in columns else None
 
     return LaneTable(
         columns,

@@ -1,0 +1,119 @@
+"""What the host costs: sweeps of 1 to 1,000 lanes against their device calls alone, and memory.
+
+    python benchmarks/load.py                          # minutes on two CPU cores
+    python benchmarks/load.py --lanes 10000 --steps 20 --p 5 --width 8    # bounded memory
+
+For each number of lanes a sweep is timed against the calls it makes, dispatched back to back and
+read once at the end, in turn, several times: the ratio is what reading, recording, retiring and
+refilling cost the device. Both are compiled before. Times are ratios; rates are of this machine.
+"""
+
+import resource
+import time
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import grokjax
+from grokjax import losses, optimizers, tasks
+from grokjax.command import run_as_command
+from grokjax.models import QuadraticMLP
+from grokjax.sweep import programs
+from grokjax.sweep.lanes import check_lanes, padded_rows
+from grokjax.sweep.schedule import Schedule
+
+
+def load(
+    lanes: tuple[int, ...] = (1, 10, 100, 1000),
+    p: int = 23,
+    width: int = 128,
+    steps: int = 200,
+    eval_every: int = 20,
+    slots: int = 8,
+    repeats: int = 3,
+) -> None:
+    """Lanes a second, and the time of a sweep over that of its device calls.
+
+    Args:
+      lanes: numbers of lanes to try.
+      p: the modulus.
+      width: hidden units.
+      steps: training steps of every lane.
+      eval_every: steps between measurements.
+      slots: lanes on each device at once.
+      repeats: how often each is timed; the median ratio is shown.
+    """
+    recipe = grokjax.Recipe(QuadraticMLP(p, width), losses.mse, optimizers.gradient_descent)
+    task = tasks.modular_addition(p)
+    table = Table(title=f"p={p}, width={width}, {steps} steps a lane, measured every {eval_every}")
+    for heading in (
+        "lanes", "lanes/s", "lane-steps/s", "calls", "sweep/calls alone", "peak memory"
+    ):  # fmt: skip
+        table.add_column(heading, justify="right")
+    for count in lanes:
+        columns = grokjax.grid(seed=range(count), learning_rate=10.0)
+        run = lambda columns=columns: grokjax.run_sweep(
+            recipe, task, columns, max_steps=steps, eval_every=eval_every, stop=None,
+            slots=slots, keep_params="none", progress=False,
+        )  # fmt: skip
+        calls = lambda columns=columns: calls_alone(
+            recipe, task, columns, np.arange(0, steps + 1, eval_every), slots
+        )
+        run(), calls()  # compiles
+        pairs = [(timed(run), timed(calls)) for _ in range(repeats)]
+        sweep = float(np.median([pair[0] for pair in pairs]))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        table.add_row(
+            f"{count:,}",
+            f"{count / sweep:,.1f}",
+            f"{count * steps / sweep:,.0f}",
+            str(calls()),
+            f"{np.median([a / b for a, b in pairs]):.3f}",
+            f"{peak:,.0f} MiB",
+        )
+    Console(width=110).print(table)
+
+
+def calls_alone(recipe, task, columns, measure_at, slots) -> int:
+    """The device calls of a sweep without anybody reading their reports; returns their number."""
+    lanes = check_lanes(recipe, task, columns)
+    rows = np.array([padded_rows(task, n) for n in lanes.lanes.num_train.tolist()])
+    mesh = grokjax.lane_mesh()
+    slots = min(slots, -(-len(lanes) // mesh.size))
+    schedule = Schedule.of(rows, measure_at, mesh.size, slots)
+    fixed = (recipe, programs.put(mesh, task, whole=True), None, mesh)
+    budget = programs.put(mesh, np.int32(measure_at[-1]), whole=True)
+    one = jax.tree.map(lambda leaf: leaf[0], lanes.lanes)
+    state = programs.put(mesh, programs.empty_slots(recipe, task, mesh, slots, one, None))
+    calls = 0
+    while schedule.queue or schedule.running:
+        if call := schedule.admit():
+            new = call.lanes.ravel()
+            chosen = jax.tree.map(lambda leaf, new=new: leaf[new], lanes.lanes)
+            arguments = programs.put(mesh, (call.order.ravel(), call.count, chosen))
+            state, _ = programs.admit(*fixed, state, *arguments, None, budget)
+            calls += 1
+        for call in schedule.calls(False):
+            arguments = (call.order.ravel(), call.count, call.targets.ravel())
+            state, _ = programs.train(
+                *fixed, state, *programs.put(mesh, arguments), budget, rows=call.rows,
+                vectorize=False,
+            )  # fmt: skip
+            calls += 1
+        for lane in schedule.occupant[schedule.occupant >= 0].tolist():
+            if schedule.measured[lane] == len(measure_at):
+                schedule.release(lane)
+    jax.block_until_ready(state)
+    return calls
+
+
+def timed(run) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    run_as_command(load)

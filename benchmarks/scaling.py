@@ -1,0 +1,111 @@
+"""Lane-steps a second against devices, beside the model of docs/scaling.md.
+
+    python benchmarks/scaling.py            # simulated devices: one for each CPU core, and more
+
+Every device count runs in a process of its own (the number of simulated devices is fixed at start),
+all of them in turn, several times. On a machine with accelerators, `--platform gpu` uses theirs.
+"""
+
+import json
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from grokjax.command import run_as_command
+
+
+def scaling(
+    devices: tuple[int, ...] = (1, 2, 4),
+    p: int = 23,
+    width: int = 128,
+    lanes: int = 32,
+    steps: int = 200,
+    repeats: int = 3,
+    platform: str = "cpu",
+    measure: bool = False,
+) -> None:
+    """Lane-steps a second for several numbers of devices, and what the model expects.
+
+    Args:
+      devices: numbers of devices to try.
+      p: the modulus.
+      width: hidden units.
+      lanes: lanes of the sweep.
+      steps: training steps of every lane.
+      repeats: how often each is timed, in turn; the median is shown.
+      platform: cpu simulates the devices; any other uses those there are.
+      measure: run once on the first number of devices and print the seconds (used internally).
+    """
+    if measure:
+        print(json.dumps(seconds(devices[0], p, width, lanes, steps)))
+        return
+    command = [sys.executable, __file__, "--measure", "--p", p, "--width", width]
+    command += ["--lanes", lanes, "--steps", steps, "--platform", platform]
+    times = {count: [] for count in devices}
+    for _ in range(repeats):
+        for count in devices:
+            child = [*map(str, command), "--devices", str(count)]
+            environment = {"JAX_NUM_CPU_DEVICES": str(count)} if platform == "cpu" else {}
+            out = subprocess.run(
+                child, check=True, capture_output=True, text=True, env=_with(environment)
+            )
+            times[count].append(json.loads(out.stdout.splitlines()[-1]))
+    table = Table(title=f"{lanes} lanes, p={p}, width={width}, {steps} steps each")
+    for heading in ("devices", "lane-steps/s", "against one", "model"):
+        table.add_column(heading, justify="right")
+    base = np.array(times[devices[0]])
+    cores = len(jax.devices()) if platform != "cpu" else _cores()
+    for count in devices:
+        ratio = np.median(base / np.array(times[count]))
+        table.add_row(
+            str(count),
+            f"{lanes * steps / np.median(times[count]):,.0f}",
+            f"{ratio:.2f}",
+            f"{model(count, cores, lanes) / model(devices[0], cores, lanes):.2f}",
+        )
+    Console().print(table)
+
+
+def model(devices: int, cores: int, lanes: int) -> float:
+    """Relative speed: the devices that run at once, times how evenly the lanes fill them."""
+    return min(devices, cores) * lanes / devices / -(-lanes // devices)
+
+
+def seconds(count: int, p: int, width: int, lanes: int, steps: int) -> float:
+    """Seconds of a sweep whose programs are compiled."""
+    import grokjax
+    from grokjax import losses, optimizers, tasks
+    from grokjax.models import QuadraticMLP
+
+    recipe = grokjax.Recipe(QuadraticMLP(p, width), losses.mse, optimizers.gradient_descent)
+    mesh = grokjax.lane_mesh(jax.devices()[:count])
+    columns = grokjax.grid(seed=range(lanes), learning_rate=10.0)
+    run = lambda: grokjax.run_sweep(
+        recipe, tasks.modular_addition(p), columns, max_steps=steps, eval_every=50, stop=None,
+        mesh=mesh, keep_params="none", progress=False,
+    )  # fmt: skip
+    run()
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def _with(more: dict[str, str]) -> dict[str, str]:
+    import os
+
+    return {**os.environ, **more}
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    run_as_command(scaling)
