@@ -7,6 +7,7 @@ all of them in turn, several times. On a machine with accelerators, `--platform 
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from grokjax.command import run_as_command
+from grokjax.command import cores, run_as_command
 
 
 def scaling(
@@ -50,30 +51,30 @@ def scaling(
     for _ in range(repeats):
         for count in devices:
             child = [*map(str, command), "--devices", str(count)]
-            environment = {"JAX_NUM_CPU_DEVICES": str(count)} if platform == "cpu" else {}
+            simulated = {"JAX_NUM_CPU_DEVICES": str(count)} if platform == "cpu" else {}
             out = subprocess.run(
-                child, check=True, capture_output=True, text=True, env=_with(environment)
+                child, check=True, capture_output=True, text=True, env=os.environ | simulated
             )
             times[count].append(json.loads(out.stdout.splitlines()[-1]))
     table = Table(title=f"{lanes} lanes, p={p}, width={width}, {steps} steps each")
     for heading in ("devices", "lane-steps/s", "against one", "model"):
         table.add_column(heading, justify="right")
     base = np.array(times[devices[0]])
-    cores = len(jax.devices()) if platform != "cpu" else _cores()
+    parallel = cores() if platform == "cpu" else len(jax.devices())
     for count in devices:
         ratio = np.median(base / np.array(times[count]))
         table.add_row(
             str(count),
             f"{lanes * steps / np.median(times[count]):,.0f}",
             f"{ratio:.2f}",
-            f"{model(count, cores, lanes) / model(devices[0], cores, lanes):.2f}",
+            f"{model(count, parallel, lanes) / model(devices[0], parallel, lanes):.2f}",
         )
     Console().print(table)
 
 
-def model(devices: int, cores: int, lanes: int) -> float:
+def model(devices: int, parallel: int, lanes: int) -> float:
     """Relative speed: the devices that run at once, times how evenly the lanes fill them."""
-    return min(devices, cores) * lanes / devices / -(-lanes // devices)
+    return min(devices, parallel) * lanes / devices / -(-lanes // devices)
 
 
 def seconds(count: int, p: int, width: int, lanes: int, steps: int) -> float:
@@ -93,18 +94,6 @@ def seconds(count: int, p: int, width: int, lanes: int, steps: int) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
-
-
-def _with(more: dict[str, str]) -> dict[str, str]:
-    import os
-
-    return {**os.environ, **more}
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

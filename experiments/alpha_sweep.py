@@ -126,6 +126,7 @@ def alpha_sweep(
     eval_every: int | None = None,
     slots: int | None = None,
     output: Path = Path("results/alpha_sweep"),
+    checkpoints: Path | None = None,
     progress: bool = True,
 ) -> grokjax.SweepResult:
     """Grokking time against alpha, the fraction of the table trained on, for several optimizers.
@@ -142,6 +143,8 @@ def alpha_sweep(
       eval_every: steps between measurements; a fifth of it for the faster, adaptive optimizers.
       slots: networks on a device at once; chosen by the library when not given.
       output: folder for the dataset, the configuration and the figures.
+      checkpoints: folder to keep checkpoints in; the same command goes on from them after an
+        interruption, and trains only what is new when seeds or alphas are added.
       progress: show how far the sweep is, in a terminal.
     """
     setting = SCALES[scale]._replace(
@@ -181,6 +184,7 @@ def alpha_sweep(
                 max_steps=setting.max_steps,
                 eval_every=max(1, setting.eval_every // speedup),
                 slots="auto" if slots is None else slots,
+                directory=None if checkpoints is None else checkpoints / name,
                 keep_params="none",
                 progress=progress,
             )

@@ -1,6 +1,10 @@
 """A typed function as a command: how every file of `experiments/` is run."""
 
+import contextlib
+import functools
+import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,18 +20,43 @@ def run_as_command(function: Callable[..., Any]) -> None:
     cannot be written to, is one line on the terminal and exit status 2. On a machine without
     accelerator every CPU core becomes a device, so that lanes train on all of them.
     """
+    call = _parsed(function)
     # Before the first computation, and without overruling a choice made in the environment.
-    chosen = "JAX_NUM_CPU_DEVICES" in os.environ or "XLA_FLAGS" in os.environ
-    if not chosen:
-        jax.config.update("jax_num_cpu_devices", _cores())
+    if "JAX_NUM_CPU_DEVICES" not in os.environ and "XLA_FLAGS" not in os.environ:
+        jax.config.update("jax_num_cpu_devices", cores())
     try:
-        tyro.cli(function)
+        call()
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # the cores this process may use, where that is known
+def cores() -> int:
+    """CPU cores that this process may use, where that is known; else those there are."""
+    if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _parsed(function: Callable[..., Any]) -> Callable[[], Any]:
+    """The call that the command line asks for."""
+
+    @functools.wraps(function)
+    def later(*args: Any, **kwargs: Any) -> Callable[[], Any]:
+        return lambda: function(*args, **kwargs)
+
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(later)
+    except SystemExit as exit:
+        if exit.code:
+            # A framed box of several lines: what is wrong stands above the first rule.
+            lines = [line.strip(" │╭╮╰╯─\n") for line in complaint.getvalue().splitlines()[1:]]
+            first = lines[: lines.index("")] if "" in lines else lines
+            _fail(re.sub(r"\s+", " ", " ".join(first)))
+        raise
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

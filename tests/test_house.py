@@ -231,10 +231,11 @@ def test_documents_name_files_that_exist(page):
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
     for link in (link for link in links if "://" not in link):
         assert (page.parent / link).exists(), f"{page.name} links to {link}"
-    spans = re.findall(r"`([\w./-]+/[\w./-]*|[\w-]+\.(?:py|md|ipynb|toml|cff))`", text)
-    for span in (span for span in spans if not span.startswith("results")):
-        known = [ROOT / span, page.parent / span, PACKAGE / span]
-        assert any(path.exists() for path in known), f"{page.name} names {span}"
+    paths = re.findall(r"`([\w.-]+/[\w./-]*)`", text)
+    for path in (path for path in paths if not path.startswith("results")):
+        assert (ROOT / path).exists() or (PACKAGE / path).exists(), f"{page.name} names {path}"
+    names = re.findall(r"`([\w-]+\.(?:py|md|ipynb|toml|cff))`", text)
+    assert set(names) <= {path.name for path in repository_files()}
 
 
 def test_the_readme_has_the_two_commands_and_they_match_the_project():

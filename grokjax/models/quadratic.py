@@ -120,7 +120,7 @@ class QuadraticMLP:
 
     def preactivations(self, params: Params, tokens: jax.Array) -> jax.Array:
         """The hidden layer before its activation: int32[..., S] -> float[..., K]."""
-        w1 = params["w1"]
+        w1 = jnp.asarray(params["w1"])  # saved parameters are NumPy's
         if self.normalize:
             w1 = w1 - jnp.mean(w1, axis=1, keepdims=True)
             variance = jnp.sum(jnp.mean(w1**2, axis=1, keepdims=True), axis=0, keepdims=True)

@@ -1,0 +1,84 @@
+"""The main job: its files, its table, and one clear line for whatever is asked wrongly."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import grokjax
+from experiments.alpha_sweep import SCALES, alpha_sweep, draw, variants
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alpha_sweep")
+    alpha_sweep(
+        optimizers=("gradient_descent", "adamw"), p=11, width=48, alphas=(0.3, 0.85), seeds=2,
+        max_steps=600, eval_every=50, output=folder, progress=False,
+    )  # fmt: skip
+    return folder
+
+
+def test_its_dataset_is_labelled(output):
+    dataset = grokjax.load_result(output).dataset
+    assert dataset.sizes["lane"] == 8
+    assert set(dataset.optimizer.values) == {"gradient_descent", "adamw"}
+    fast = dataset.where((dataset.optimizer == "adamw") & (dataset.alpha == 0.85), drop=True)
+    slow = dataset.where(dataset.alpha == 0.3, drop=True)
+    assert np.isfinite(fast.grokking_step).all()
+    assert np.isnan(slow.grokking_step).all()
+
+
+def test_its_figure_can_be_drawn_again(output, tmp_path):
+    paths = draw(grokjax.load_result(output), tmp_path)
+    assert [path.name for path in paths] == ["alpha_sweep.png", "alpha_sweep.svg"]
+    assert paths[1].read_bytes() == (output / "alpha_sweep.svg").read_bytes()
+
+
+def test_every_variant_trains(tmp_path):
+    names = tuple(variants(11, 16))
+    result = alpha_sweep(
+        optimizers=names, p=11, width=16, alphas=(0.6,), seeds=1, max_steps=10, eval_every=10,
+        output=tmp_path, progress=False,
+    )  # fmt: skip
+    assert result.dataset.optimizer.values.tolist() == list(names)
+    losses = result.dataset.train_loss.values
+    assert np.isfinite(losses[:, -1]).all()
+    # Each moves in its own way: no variant is another under a second name.
+    ends = {float(np.float32(loss[~np.isnan(loss)][-1])) for loss in losses}
+    assert len(ends) >= len(names) - 1  # a decay of 1e-4 a step is below float32 here
+
+
+def test_scales_are_those_that_are_documented():
+    quick, paper = SCALES["quick"], SCALES["paper"]
+    assert {"gradient_descent", "momentum", "adamw"} <= set(quick.optimizers)
+    assert len(quick.alphas) >= 8
+    assert quick.seeds >= 3
+    assert (paper.p, paper.width, paper.seeds) == (97, 500, 5)
+    np.testing.assert_allclose(paper.alphas, np.arange(0.2, 0.91, 0.05))
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ("--alphas 1.5", "error: alpha=1.5 is not a fraction of the table; use a number between"),
+        ("--p 1", "error: p must be an integer of at least 2, got 1."),
+        ("--p 2.5", "error: Error parsing --p:"),
+        ("--optimizers sgdd", "error: unknown optimizer 'sgdd'; use any of gradient_descent,"),
+        ("--scale tiny", "error: invalid choice 'tiny' for argument '--scale'."),
+        ("--output {tmp}/file/below", "error: "),
+    ],
+)
+def test_a_bad_option_gets_one_line(options, line, tmp_path):
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, ROOT / "experiments" / "alpha_sweep.py", "--no-progress"]
+    arguments = ["--output", str(tmp_path / "out"), *options.format(tmp=tmp_path).split()]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
