@@ -68,8 +68,8 @@ def checkpoint(
     ratio, cost, times = np.median(pairs, axis=0)
     shutil.rmtree(folder)
     print(
-        f"{lanes} lanes at p={p}, width={width}: {times:.0f} checkpoints, {ratio:.3f} times as long, "
-        f"{cost:.2f} s each (opening and closing the directory included): "
+        f"{lanes} lanes at p={p}, width={width}: {times:.0f} checkpoints, {ratio:.3f} times as "
+        f"long, {cost:.2f} s each (opening and closing the directory included): "
         f"{cost / 60:.1%} of the time at one a minute"
     )
 

@@ -76,6 +76,7 @@ def refill(
             f"{seconds:.1f} s",
         )
     # Lockstep: every lane runs as long as the slowest of its batch, which is the whole budget here.
+    run(stop=None, max_steps=eval_every)  # compiles
     lockstep, lockstep_seconds = timed(lambda: run(stop=None))
     table.add_row(
         f"{count}, lockstep",

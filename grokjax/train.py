@@ -160,12 +160,12 @@ def _key(seed: Any, purpose: int) -> jax.Array:
 
 
 def split_key(seed: Any) -> jax.Array:
-    """The random key of a lane's split; its rows are `tasks.split_order(task, split_key(seed))`."""
+    """The random key of a lane's split, for `tasks.split_order`."""
     return _key(seed, _SPLIT)
 
 
 def init_key(seed: Any) -> jax.Array:
-    """The key of a lane's initial parameters: `model.init(init_key(seed), task.tokens)`."""
+    """The random key of a lane's initial parameters, for `model.init`."""
     return _key(seed, _INIT)
 
 

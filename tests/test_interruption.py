@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -59,6 +60,10 @@ def whole():
 @pytest.fixture(scope="module")
 def short():
     return interrupted.run(None, mesh=two_devices(), **SHORT)
+
+
+class Crash(BaseException):
+    """What no code catches: stands for kill -9 at a chosen place."""
 
 
 class InterruptingDisplay:
@@ -125,6 +130,40 @@ def test_killed_after_every_round_the_result_is_the_same(tmp_path, short, interr
     assert rounds > 5
     assert_same(result, short)
     assert result.dataset.attrs["slot_steps"] == short.dataset.attrs["slot_steps"]
+
+
+def test_killed_in_the_final_write_nothing_is_trained_again(tmp_path, short, monkeypatch):
+    """At each file operation of the final write in turn, a crash; then the same call again."""
+    for operation in range(1, 20):
+        folder = tmp_path / str(operation)
+        count = [0]
+
+        def crash(original, count=count, operation=operation):
+            def operate(*arguments, **settings):
+                count[0] += 1
+                if count[0] == operation:
+                    raise Crash
+                return original(*arguments, **settings)
+
+            return operate
+
+        def complete(store, result, original=Store.complete, crash=crash):
+            with monkeypatch.context() as patch:
+                for module, name in ((os, "replace"), (shutil, "rmtree"), (Path, "rename")):
+                    patch.setattr(module, name, crash(getattr(module, name)))
+                original(store, result)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "complete", complete)
+            try:
+                interrupted.run(folder, mesh=two_devices(), checkpoint_every=0.3, **SHORT)
+                break
+            except Crash:
+                pass
+        again = interrupted.run(folder, mesh=two_devices(), **SHORT)
+        assert_same(again, short)
+        assert_same(grokjax.load_result(folder), short)
+    assert operation > 6
 
 
 # -- Ctrl-C -------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ class Scale(NamedTuple):
 
 SCALES = {
     "quick": Scale(p=23, width=128, alpha=0.8, rate=1e6, seeds=5, max_steps=2000, eval_every=10),
-    "paper": Scale(p=97, width=500, alpha=0.49, rate=5e5, seeds=5, max_steps=5000, eval_every=20),
+    "paper": Scale(p=97, width=500, alpha=0.49, rate=2.5e5, seeds=5, max_steps=8000, eval_every=40),
 }
 
 

@@ -55,6 +55,7 @@ class Store:
                     with replacing(path) as temporary:
                         temporary.write_text(json.dumps(identity, indent=2) + "\n")
                 (self.directory / "state" / ".writable").touch()
+                shutil.rmtree(self.directory / ".old", ignore_errors=True)
             together("store")
             found = json.loads(path.read_text())
         except OSError as error:
@@ -96,7 +97,7 @@ class Store:
                 load_result(self.directory).save(self.directory / "segments" / "0")
             for number in numbers:
                 if checkpoint is not None and number > checkpoint:
-                    shutil.rmtree(self.directory / "segments" / str(number))
+                    self._discard(self.directory / "segments" / str(number))
         together("segments")
 
     def add_segment(self, number: int, result: SweepResult) -> None:
@@ -109,8 +110,9 @@ class Store:
         self.close()
         if self.writer:
             result.save(self.directory)
-            for folder in ("segments", "state"):
-                shutil.rmtree(self.directory / folder, ignore_errors=True)
+            # The state first: without segments it would be taken for that of a running sweep.
+            for folder in ("state", "segments"):
+                self._discard(self.directory / folder)
         together("complete")
 
     # -- running lanes --------------------------------------------------------------------------
@@ -180,6 +182,13 @@ class Store:
                 shutil.rmtree(path.parent / str(number), ignore_errors=True)
         except Exception:
             return  # raised again, on the main thread, by `_wait`
+
+    def _discard(self, folder: Path) -> None:
+        """Removes a folder whole or not at all: first its name, then its files."""
+        old = self.directory / ".old"
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+        shutil.rmtree(old, ignore_errors=True)
 
     def _numbers(self, folder: str, complete: str) -> list[int]:
         paths = (self.directory / folder).glob("*")
