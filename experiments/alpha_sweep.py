@@ -2,7 +2,7 @@
 
 The question of Gromov 2023, figure 4a.
 
-    python experiments/alpha_sweep.py                 # quick: p = 23, two minutes on two cores
+    python experiments/alpha_sweep.py                 # quick: p = 23, a minute on two cores
     python experiments/alpha_sweep.py --scale paper   # p = 97, width 500, hours on two cores
 
 Expected: grokking time falls with alpha and diverges at a critical alpha that differs between
@@ -17,6 +17,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 import tyro
 import xarray
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -212,16 +213,11 @@ def print_table(dataset: xarray.Dataset) -> None:
         optimizer=dataset.optimizer,
         alpha=dataset.alpha,
     )
-    table = Table(title=f"{dataset.attrs['task']}: grokking step (Kaplan-Meier median)")
-    for heading in (
-        "optimizer",
-        "alpha",
-        "median step",
-        "95 % interval",
-        "grokked",
-        "95 % interval",
-    ):
-        table.add_column(heading, justify="left" if heading == "optimizer" else "right")
+    title = f"{dataset.attrs['task']}: grokking step, Kaplan-Meier median; 95 % intervals"
+    table = Table(title=title, box=box.SIMPLE_HEAD)
+    for heading in ("optimizer", "alpha", "median", "interval", "grokked", "interval "):
+        left = heading == "optimizer"
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for name in dict.fromkeys(dataset.optimizer.values.tolist()):
         for alpha in summary.alpha.values.tolist():
             row = summary.sel(optimizer=name, alpha=alpha)
@@ -230,7 +226,7 @@ def print_table(dataset: xarray.Dataset) -> None:
                 name,
                 f"{alpha:.2f}",
                 _steps(row["median"].item(), budget.item()),
-                f"{_steps(row.low.item(), 0)} to {_steps(row.high.item(), budget.item())}",
+                _interval(row.low.item(), row.high.item(), budget.item()),
                 f"{row.n_grokked.item()} of {row.n.item()}",
                 f"{row.p_low.item():.0%} to {row.p_high.item():.0%}",
             )
@@ -254,6 +250,13 @@ def print_cost(dataset: xarray.Dataset, paths: Iterable[Path]) -> None:
 def _steps(value: float, budget: float) -> str:
     """A number of steps; beyond the budget when it was not reached."""
     return f"{value:,.0f}" if np.isfinite(value) else f"> {budget:,.0f}"
+
+
+def _interval(low: float, high: float, budget: float) -> str:
+    """An interval of steps; one end alone when the other was not reached."""
+    if low >= budget:
+        return _steps(np.inf, budget)
+    return f"> {low:,.0f}" if np.isinf(high) else f"{low:,.0f} to {high:,.0f}"
 
 
 if __name__ == "__main__":
