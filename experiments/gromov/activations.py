@@ -3,7 +3,7 @@
 The question of Gromov 2023, appendix B (figure 6): random-phase weights for x^2 are given ReLU,
 GELU, the absolute value and other powers instead. Nothing is trained.
 
-    python experiments/gromov/activations.py                  # quick: p = 23, 5 s on 2 cores
+    python experiments/gromov/activations.py                  # quick: p = 23, 15 s on 2 cores
     python experiments/gromov/activations.py --scale paper    # p = 97: 1 minute on 2 cores
 
 Expected: every even activation works, x^4 and the absolute value with as few neurons as the square;

@@ -8,7 +8,7 @@ solutions; n^2 + m^2 + nm and n^3 + n m^2 + m are not.
     python experiments/gromov/functions.py --scale paper    # p = 97: 20 minutes on 2 cores
 
 Expected: the first three reach 100 % from half of the table. Of the others nearly the whole table
-has to be given: n^2 + m^2 + nm then gets to about 97 % at more than 95 % of the table, with a gap
+has to be given: n^2 + m^2 + nm then gets to 94 to 97 % at more than 95 % of the table, with a gap
 in loss that stays; n^3 + n m^2 + m not beyond chance even at more than 90 %.
 """
 

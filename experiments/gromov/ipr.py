@@ -3,7 +3,7 @@
 The question of Gromov 2023, figure 5: the inverse participation ratio (IPR) of the weights'
 spectra, averaged over neurons, under AdamW.
 
-    python experiments/gromov/ipr.py                  # quick: p = 23, 10 s on 2 cores
+    python experiments/gromov/ipr.py                  # quick: p = 23, 15 s on 2 cores
     python experiments/gromov/ipr.py --scale paper    # p = 97, width 500: 2 minutes on 2 cores
 
 Expected: the IPR grows slowly while the network memorizes, faster from the grokking step on, and
