@@ -65,7 +65,15 @@ SCALES = {
         seeds=5,
         max_steps=3000,
         eval_every=25,
-        optimizers=("gradient_descent", "momentum", "adamw"),
+        optimizers=(
+            "gradient_descent",
+            "momentum",
+            "adamw",
+            "adam",
+            "gradient_descent_decay",
+            "adamw_dropout",
+            "adamw_normalized",
+        ),
     ),
 }
 

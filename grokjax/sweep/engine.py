@@ -253,11 +253,11 @@ class Sweep:
             if self.schedule.running and self.keep_params != "all":
                 store.save_state(self.checkpoints, self._saved())
         except OSError as error:
-            warnings.warn(
-                f"no checkpoint could be written to {store.directory} ({error}); the sweep goes "
-                "on without.",
-                stacklevel=3,
-            )
+            self._warn("a checkpoint", error, "the sweep goes on without")
+
+    def _warn(self, what: str, error: OSError, remedy: str = "") -> None:
+        message = f"{what} could not be written to the sweep's directory: {error}"
+        warnings.warn(f"{message}; {remedy}." if remedy else f"{message}.", stacklevel=4)
 
     def _flush(self, store: Store) -> None:
         """Moves finished lanes from the host's memory to the store."""
@@ -318,7 +318,10 @@ class Sweep:
         parts = [self._labelled(fresh)]
         if self.store is None:
             return SweepResult(parts[0].dataset.assign_attrs(attributes), parts[0].params)
-        self.store.close()
+        try:
+            self.store.close()
+        except OSError as error:
+            self._warn("the last checkpoint", error)
         parts = self.store.finished() + ([parts[0]] if len(fresh) else [])
         whole = concatenate(parts) if parts else self._labelled(fresh)
         whole = SweepResult(whole.dataset.assign_attrs(attributes), whole.params)
@@ -329,11 +332,7 @@ class Sweep:
             try:
                 self.store.complete(whole.select(wanted + others))
             except OSError as error:
-                warnings.warn(
-                    f"the result could not be written to {self.store.directory} ({error}); save it "
-                    "elsewhere with result.save(directory).",
-                    stacklevel=3,
-                )
+                self._warn("the result", error, "save it elsewhere with result.save(directory)")
         return whole.select(wanted)
 
 

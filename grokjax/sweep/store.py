@@ -9,12 +9,14 @@
 A file appears under its name only when it is complete, so the process may be killed at any moment.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +130,8 @@ class Store:
         if self._checkpointer is None:
             self._checkpointer = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
         path = self.directory / "state" / str(number)
-        self._checkpointer.save(path, args=ocp.args.PyTreeSave(tree), force=True)
+        with _as_os_error():
+            self._checkpointer.save(path, args=ocp.args.PyTreeSave(tree), force=True)
         self._sealing = threading.Thread(target=self._seal, args=(path,), daemon=True)
         self._sealing.start()
 
@@ -167,7 +170,8 @@ class Store:
         if self._sealing is not None:
             self._sealing.join()
             self._sealing = None
-            self._checkpointer.wait_until_finished()  # raises what went wrong
+            with _as_os_error():
+                self._checkpointer.wait_until_finished()  # raises what went wrong
 
     def _seal(self, path: Path) -> None:
         """In the background: once the state is on the disk, says so, and drops older ones."""
@@ -195,6 +199,15 @@ class Store:
         return sorted(
             int(path.name) for path in paths if path.name.isdigit() and (path / complete).exists()
         )
+
+
+@contextlib.contextmanager
+def _as_os_error() -> Iterator[None]:
+    """What goes wrong while files are written is an OSError, whatever the writer calls it."""
+    try:
+        yield
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def digest(path: Path) -> str:
