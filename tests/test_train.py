@@ -287,7 +287,7 @@ def test_gradient_flow_conserves_the_balance_of_the_layers(parameterization):
         start, end = trained(flow, lane(learning_rate=rate / 2**halvings), 200 * 2**halvings)
         moved = np.abs(end.params["w2"] - start.params["w2"]).max()
         drift.append(np.abs(balance(end.params) - balance(start.params)).max())
-    assert moved > 100 * drift[1]
+    assert moved > 50 * drift[1]
     # What is left is the step size: halving the steps halves the drift.
     assert 0.4 < drift[1] / drift[0] < 0.6
 

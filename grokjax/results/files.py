@@ -94,7 +94,8 @@ def _read_params(group: Any) -> dict[str, Any]:
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A temporary path that takes the place of `path` once everything is written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # One name for all attempts: what a killed process left behind, the next one writes over.
+    temporary = path.with_name(f".{path.name}.partial")
     try:
         yield temporary
         os.replace(temporary, path)

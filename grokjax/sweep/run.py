@@ -98,7 +98,8 @@ def run_sweep(
     sweep = Sweep(
         recipe, task, table, stop, mesh, vectorize, measure_at, initial, keep_params, names, store
     )
-    with _counting_compilations() as compilations, display(progress) as show:
+    shown = progress and jax.process_index() == 0
+    with _counting_compilations() as compilations, display(shown) as show:
         sweep.start(slots)
         with _graceful_interrupt() as interrupted:
             sweep.run(show, interrupted, checkpoint_every)

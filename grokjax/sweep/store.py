@@ -68,7 +68,7 @@ class Store:
             raise ValueError(
                 f"{path} is damaged ({error}); delete the directory to start over."
             ) from error
-        for name in identity.keys() | found.keys():
+        for name in [*identity, *found]:
             if identity.get(name) != found.get(name):
                 raise ValueError(
                     f"directory={str(self.directory)!r} holds another sweep: its {name} is "
