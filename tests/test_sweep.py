@@ -1,5 +1,6 @@
 """The engine: a lane's result is its own, whoever shares the device, and nothing runs in vain."""
 
+import contextlib
 import dataclasses
 
 import jax
@@ -8,7 +9,7 @@ import pytest
 
 import grokjax
 from grokjax import losses, models, optimizers, tasks, train
-from grokjax.sweep import programs, tuning
+from grokjax.sweep import programs, run, tuning
 from grokjax.sweep.lanes import check_lanes, grid, padded_rows, zip_lanes
 from grokjax.sweep.schedule import EMPTY, Schedule, batch_size
 
@@ -285,6 +286,21 @@ def test_automatic_slots_fit_the_memory(recipe, task, lanes, monkeypatch):
     assert lane > sum(leaf.nbytes for leaf in jax.tree.leaves(recipe.model.init(jax.random.key(0))))
     monkeypatch.setattr(tuning, "_memory", lambda mesh: 5 * lane)
     assert tuning.choose_slots(*arguments) == 2
+
+
+def test_finished_lanes_leave_the_device(recipe, task, monkeypatch):
+    live = []
+
+    class Watching(contextlib.nullcontext):
+        def __enter__(self):
+            return lambda status: live.append(len(jax.live_arrays()))
+
+    monkeypatch.setattr(run, "display", lambda progress: Watching())
+    lanes = grid(alpha=0.85, seed=range(40), learning_rate=1e-2, weight_decay=3.0)
+    mesh = grokjax.lane_mesh(jax.devices()[:1])
+    result = grokjax.run_sweep(recipe, task, lanes, slots=2, mesh=mesh, **SETTINGS)
+    assert result.params["w1"].shape[0] == 40
+    assert max(live[len(live) // 2 :]) <= max(live[: len(live) // 4]) + 8
 
 
 # -- the schedule, by itself --------------------------------------------------------------------

@@ -5,7 +5,7 @@ The question of Gromov 2023, appendix C (figures 7 to 10 and the fifth function)
 solutions; n^2 + m^2 + nm and n^3 + n m^2 + m are not.
 
     python experiments/gromov/functions.py                  # quick: p = 23, 1 minute on 2 cores
-    python experiments/gromov/functions.py --scale paper    # p = 97: 20 minutes on 2 cores
+    python experiments/gromov/functions.py --scale paper    # p = 97, width 500: within hours
 
 Expected: the first three reach 100 % from half of the table. Of the others nearly the whole table
 has to be given: n^2 + m^2 + nm then gets to 94 to 97 % at more than 95 % of the table, with a gap
@@ -78,7 +78,7 @@ def functions(
     """Accuracy and loss of networks that learn five functions of two residues, under AdamW.
 
     Args:
-      scale: quick: p = 23, a minute on two CPU cores; paper: p = 97, width 500, some twenty.
+      scale: quick: p = 23, a minute on two CPU cores; paper: p = 97, width 500, longer.
       names: any of n^2+m^2, (n+m)^2, nm, n^2+m^2+nm, n^3+nm^2+m; all by default.
       p: the modulus, an odd prime.
       width: hidden units.

@@ -5,7 +5,7 @@ at half of the table, and for the analytic weights with random phases. Beside th
 weights, whose phases are chosen so that everything unwanted cancels.
 
     python experiments/gromov/width.py                  # quick: p = 23, 1 minute on 2 cores
-    python experiments/gromov/width.py --scale paper    # p = 97: 20 minutes on 2 cores
+    python experiments/gromov/width.py --scale paper    # p = 97, to width 500: within hours
 
 Expected: accuracy grows with width; trained networks need fewer neurons than random phases, which
 need about 200 at p = 97; exact ones need 3.
@@ -80,7 +80,7 @@ def width(
     """Test accuracy against width, for trained and for analytic networks.
 
     Args:
-      scale: quick: p = 23, a minute on two CPU cores; paper: p = 97, some twenty.
+      scale: quick: p = 23, a minute on two CPU cores; paper: p = 97, longer.
       p: the modulus.
       widths: hidden units, at least 3.
       alpha: the fraction of the table trained on.

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -55,6 +55,7 @@ class Sweep:
         self.records = Records.of(names, len(table))
         self.costs = {"slot_steps": 0, "wall_seconds": 0.0, "compilations": 0}
         self.pending: list[Pending] = []
+        self.leaving: list[int] = []  # lanes whose parameters are on their way to the host
         self.checkpoints = 0
 
     # -- starting, and going on -----------------------------------------------------------------
@@ -140,10 +141,12 @@ class Sweep:
         schedule = self.schedule
         while self.pending or schedule.running or schedule.queue:
             dispatched = self._dispatch()
+            left, self.leaving = self.leaving, []
             # The numbers of a call are used only after the next one is on its way, so that the
             # device does not wait for the host.
             for pending in self.pending:
                 self._read(pending)
+            self._fetch_params(left)  # a round later, when nobody has to wait for them
             self.pending = dispatched
             now = time.perf_counter()
             self.costs["wall_seconds"] += now - clock
@@ -224,7 +227,15 @@ class Sweep:
             taken = programs.take(self.mesh, self.state.params, programs.put(self.mesh, slots))
             for device, (lane, _) in group.items():
                 self.records.params[lane] = _Taken(taken, device)
+                self.leaving.append(lane)
                 del seats[lane]
+
+    def _fetch_params(self, lanes: Iterable[int]) -> None:
+        """Lets go of the device's copy of finished lanes' parameters."""
+        params = self.records.params
+        for lane in lanes:
+            if isinstance(params[lane], _Taken):
+                params[lane] = params[lane].fetch()
 
     def _status(self) -> Status:
         """The sweep as the progress line shows it."""
@@ -271,9 +282,7 @@ class Sweep:
 
     def _labelled(self, lanes: np.ndarray) -> SweepResult:
         records = self.records
-        for lane in lanes:
-            if isinstance(records.params[lane], _Taken):
-                records.params[lane] = records.params[lane].fetch()
+        self._fetch_params(lanes)
         steps = self.measure_at if self.keep_params == "all" else None
         costs = {"lane_steps": int(records.step[lanes].sum()), **self.costs}
         return records.result(lanes, self.table.columns, costs, self.stop, steps)
