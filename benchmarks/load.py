@@ -79,10 +79,10 @@ def load(
 def calls_alone(recipe, task, columns, measure_at, slots) -> int:
     """The device calls of a sweep without anybody reading their reports; returns their number."""
     lanes = check_lanes(recipe, task, columns)
-    rows = np.array([padded_rows(task, n) for n in lanes.lanes.num_train.tolist()])
+    rows = np.array([padded_rows(recipe, task, n) for n in lanes.lanes.num_train.tolist()])
     mesh = grokjax.lane_mesh()
     slots = min(slots, -(-len(lanes) // mesh.size))
-    schedule = Schedule.of(rows, measure_at, mesh.size, slots)
+    schedule = Schedule.of(rows, lanes.lanes.num_train, measure_at, mesh.size, slots)
     fixed = (recipe, programs.put(mesh, task, whole=True), None, mesh)
     budget = programs.put(mesh, np.int32(measure_at[-1]), whole=True)
     one = jax.tree.map(lambda leaf: leaf[0], lanes.lanes)

@@ -17,12 +17,13 @@ import optax
 from grokjax import measures as measures_module
 from grokjax import tasks
 from grokjax.losses import LossFn
-from grokjax.models import Model, Params
+from grokjax.models import Model, Params, sweepable
 from grokjax.tasks import Split, Task
 
 MeasureFn = Callable[[Params, jax.Array, Task, Split], dict[str, jax.Array]]
 StopFn = Callable[[dict[str, jax.Array]], jax.Array]
 PRECISIONS = ("default", "high", "highest")
+EVALUATION_ROWS = 2**14  # of the table at once, when measuring: bounds the memory of large tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +76,8 @@ class Recipe:
                 ) from None
 
     def hyperparameters(self) -> dict[str, inspect.Parameter]:
-        """The names that lane columns may set: arguments of the optimizer and of the penalty."""
-        return _keywords(self.optimizer) | self._penalty_keywords()
+        """What lane columns may set: arguments of the optimizer, the penalty and the model."""
+        return _keywords(self.optimizer) | self._penalty_keywords() | sweepable(self.model)
 
     def _penalty_keywords(self) -> dict[str, inspect.Parameter]:
         if self.penalty is None:
@@ -89,6 +90,14 @@ class Recipe:
         """The optimizer of a lane with these hyperparameters, traced or not."""
         names = _keywords(self.optimizer)
         return self.optimizer(**{name: x for name, x in numbers.items() if name in names})
+
+    def apply(
+        self, params: Params, tokens: jax.Array, numbers: dict[str, Any], key: Any = None
+    ) -> jax.Array:
+        """The logits of a lane with these hyperparameters; `key` is given in training."""
+        names = sweepable(self.model)
+        numbers = {name: x for name, x in numbers.items() if name in names}
+        return self.model.apply(params, tokens, key=key, **numbers)
 
     def evaluate_penalty(self, params: Params, numbers: dict[str, Any]) -> jax.Array | float:
         """The penalty of a lane with these hyperparameters; 0 without one."""
@@ -201,7 +210,7 @@ def split_of(task: Task, state: LaneState) -> Split:
 
 
 def _logits(recipe: Recipe, lane: Lane, params: Params, tokens: jax.Array, key=None) -> jax.Array:
-    logits = recipe.model.apply(params, tokens, key=key)
+    logits = recipe.apply(params, tokens, lane.hyperparameters, key)
     return logits if lane.logit_scale is None else lane.logit_scale * logits
 
 
@@ -222,16 +231,18 @@ def train_step(
       weights: float[B], 1/(number of rows) on the rows and 0 on padding.
     """
     key = jax.random.fold_in(_key(state.lane.order_seed, _NOISE), state.step)
+    model_key, update_key = jax.random.split(key)
 
     def objective(params):
-        losses = recipe.loss(_logits(recipe, state.lane, params, tokens, key), labels)
+        losses = recipe.loss(_logits(recipe, state.lane, params, tokens, model_key), labels)
         # `where`: the loss of a padded row may be anything, and 0 * inf is NaN.
         data_term = jnp.sum(jnp.where(weights > 0, weights * losses, 0.0))
         return data_term + recipe.evaluate_penalty(params, state.lane.hyperparameters)
 
     optimizer = recipe.build_optimizer(state.lane.hyperparameters)
+    optimizer = optax.with_extra_args_support(optimizer)  # those without noise ignore the key
     gradient = jax.grad(objective)(state.params)
-    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, key=update_key)
     params = optax.apply_updates(state.params, updates)
     return state._replace(params=params, opt_state=opt_state, step=state.step + 1)
 
@@ -239,7 +250,7 @@ def train_step(
 def train_steps(
     recipe: Recipe, task: Task, state: LaneState, num_steps: jax.Array, rows: int
 ) -> LaneState:
-    """`num_steps` steps of a run; `rows` is a static bound on its training rows."""
+    """`num_steps` steps of a run; `rows` is a static bound on the rows of one step."""
     tokens = jnp.asarray(task.tokens)
     labels = jnp.asarray(task.labels) if state.labels is None else state.labels
     num_train = state.lane.num_train
@@ -251,18 +262,25 @@ def train_steps(
         weights = jnp.where(jnp.arange(rows) < num_train, 1.0 / num_train, 0.0)
         step = lambda _, state: train_step(recipe, state, tokens, labels, weights)
     else:
-        step = lambda _, state: _minibatch_step(recipe, state, tokens, labels)
+        step = lambda _, state: _minibatch_step(recipe, state, tokens, labels, rows)
     return jax.lax.fori_loop(0, num_steps, step, state)
 
 
+def step_rows(recipe: Recipe, num_train: Any) -> Any:
+    """Rows of one step of a run: all of its training rows, or those of a minibatch."""
+    if recipe.batch_size is None:
+        return num_train
+    half = (num_train + 1) // 2
+    return jnp.minimum(recipe.batch_size, half)
+
+
 def _minibatch_step(
-    recipe: Recipe, state: LaneState, tokens: jax.Array, labels: jax.Array
+    recipe: Recipe, state: LaneState, tokens: jax.Array, labels: jax.Array, rows: int
 ) -> LaneState:
     """A step on the next rows of the run's current epoch."""
-    assert recipe.batch_size is not None
     assert state.epoch_order is not None
     num_train = state.lane.num_train
-    batch = jnp.minimum(recipe.batch_size, (num_train + 1) // 2)
+    batch = step_rows(recipe, num_train)
     steps_per_epoch = (num_train + batch - 1) // batch
     epoch, place = state.step // steps_per_epoch, state.step % steps_per_epoch
 
@@ -273,9 +291,8 @@ def _minibatch_step(
         return state.order[jnp.argsort(jnp.where(jnp.arange(draw.size) < num_train, draw, jnp.inf))]
 
     order = jax.lax.cond(place == 0, shuffled, lambda: state.epoch_order)
-    size = min(recipe.batch_size, (state.order.size + 1) // 2)
-    positions = place * batch + jnp.arange(size)
-    valid = (jnp.arange(size) < batch) & (positions < num_train)
+    positions = place * batch + jnp.arange(rows)
+    valid = (jnp.arange(rows) < batch) & (positions < num_train)
     chosen = order.at[positions].get(mode="clip")
     weights = jnp.where(valid, 1.0 / jnp.sum(valid), 0.0)
     state = state._replace(epoch_order=order)
@@ -285,7 +302,7 @@ def _minibatch_step(
 def measure(recipe: Recipe, task: Task, state: LaneState) -> dict[str, jax.Array]:
     """All scalars of a run at its current step: loss, accuracy and the recipe's measures."""
     split = split_of(task, state)
-    logits = _logits(recipe, state.lane, state.params, jnp.asarray(task.tokens))
+    logits = _table_logits(recipe, state, jnp.asarray(task.tokens))
     losses = recipe.loss(logits, split.labels)
     scalars = {
         "train_loss": measures_module.masked_mean(losses, split.train),
@@ -297,6 +314,18 @@ def measure(recipe: Recipe, task: Task, state: LaneState) -> dict[str, jax.Array
             raise ValueError(f"two measures return the same names: {sorted(repeated)}; rename one.")
         scalars |= new
     return {name: jnp.asarray(value, jnp.float32) for name, value in scalars.items()}
+
+
+def _table_logits(recipe: Recipe, state: LaneState, tokens: jax.Array) -> jax.Array:
+    """Logits of the whole table, a large one in equal batches."""
+    total = tokens.shape[0]
+    batches = -(-total // EVALUATION_ROWS)
+    if batches == 1:
+        return _logits(recipe, state.lane, state.params, tokens)
+    size = -(-total // batches)
+    filled = jnp.resize(tokens, (batches, size, tokens.shape[1]))  # repeats the first rows
+    logits = jax.lax.map(lambda rows: _logits(recipe, state.lane, state.params, rows), filled)
+    return logits.reshape(batches * size, -1)[:total]
 
 
 def record(

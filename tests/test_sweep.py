@@ -12,6 +12,7 @@ from grokjax import losses, models, optimizers, tasks, train
 from grokjax.sweep import programs, run, tuning
 from grokjax.sweep.lanes import check_lanes, grid, padded_rows, zip_lanes
 from grokjax.sweep.schedule import EMPTY, Schedule, batch_size
+from grokjax.sweep.store import Store
 
 SETTINGS = {"max_steps": 400, "eval_every": 20, "progress": False}
 
@@ -264,28 +265,78 @@ def test_compiled_programs_contain_no_collectives(recipe, task, lanes):
             assert word not in text
 
 
-def test_automatic_slots_side_by_side_come_from_a_trial(recipe, task, lanes):
-    table = check_lanes(recipe, task, lanes)
+@pytest.fixture
+def trial(recipe, task, lanes):
     mesh = grokjax.lane_mesh(jax.devices()[:1])
-    choose = lambda vectorize: tuning.choose_slots(
-        recipe, task, table, grokjax.grokked(), mesh, vectorize, task.num_rows
-    )
-    assert choose(False) == 7  # never more than there are lanes
-    assert choose(True) in (1, 2, 4, 7)
+    return tuning.Trial(recipe, task, check_lanes(recipe, task, lanes), None, mesh, task.num_rows)
 
 
-def test_automatic_slots_fit_the_memory(recipe, task, lanes, monkeypatch):
-    table = check_lanes(recipe, task, lanes)
-    mesh = grokjax.lane_mesh(jax.devices()[:1])
-    rates = iter([1.0, 0.5, 0.25, 0.125])  # every doubling doubles the rate
-    monkeypatch.setattr(tuning, "_trial", lambda *_: [1.0 + 0 * next(rates)])
-    arguments = (recipe, task, table, None, mesh, True, task.num_rows)
-    assert tuning.choose_slots(*arguments) == 7
-    rates = iter([1.0, 0.5, 0.25, 0.125])
-    lane = tuning._lane_bytes(recipe, task, table)
-    assert lane > sum(leaf.nbytes for leaf in jax.tree.leaves(recipe.model.init(jax.random.key(0))))
-    monkeypatch.setattr(tuning, "_memory", lambda mesh: 5 * lane)
-    assert tuning.choose_slots(*arguments) == 2
+def test_automatic_layout_comes_from_a_trial(trial):
+    choose = lambda slots, vectorize: tuning.choose_layout(trial, slots, vectorize, 1000, 20)
+    assert choose("auto", False) == (7, False)  # never more than there are lanes
+    slots, vectorize = choose("auto", True)
+    assert vectorize
+    assert slots in (1, 2, 4, 7)
+    assert choose("auto", "auto")[1] is False  # the CPU's way; too short a sweep to try the other
+    assert choose(3, True) == (3, True)
+    assert trial.compiling > 0
+
+
+def pretend(monkeypatch, seconds, compiling=0.0, memory=2**40):
+    """A device on which a call takes `seconds(slots, vectorize, count, steps)`."""
+
+    def timed(self, slots, vectorize, counts, steps):
+        self.compiling = compiling
+        return [seconds(slots, vectorize, count, steps) for count in counts]
+
+    monkeypatch.setattr(tuning.Trial, "seconds", timed)
+    monkeypatch.setattr(tuning, "_memory", lambda mesh: memory)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "expected"),
+    [
+        (0.0, 8),  # calls cost what their lanes cost: no reason for more
+        (0.0099, 50),  # as much as a lane: 50 of them make it 2 %
+        (1.0, 64),  # enough is enough
+    ],
+)
+def test_slots_one_after_another_make_calls_long(trial, monkeypatch, fixed, expected):
+    pretend(monkeypatch, lambda slots, vectorize, count, steps: fixed + count * steps * 5e-4)
+    monkeypatch.setattr(tuning.Trial, "most", 1000)
+    assert tuning.choose_layout(trial, "auto", False, 10**9, 20) == (expected, False)
+    assert tuning.choose_layout(trial, "auto", False, 10**9, 4000).slots == 8
+
+
+def test_slots_side_by_side_double_while_it_pays_and_fits(trial, monkeypatch):
+    choose = lambda: tuning.choose_layout(trial, "auto", True, 10**9, 20).slots
+    pretend(monkeypatch, lambda slots, *_: 1.0)  # as long for any number
+    assert choose() == 7
+    pretend(monkeypatch, lambda slots, *_: max(slots, 4))  # four lanes fill the device
+    assert choose() == 4
+    pretend(monkeypatch, lambda slots, *_: 1.0, memory=5 * trial.lane_bytes)
+    assert choose() == 2
+    params = jax.eval_shape(trial.recipe.model.init, jax.random.key(0))
+    assert trial.lane_bytes > sum(4 * leaf.size for leaf in jax.tree.leaves(params))
+
+
+def test_the_other_way_of_training_is_tried_in_long_sweeps(trial, monkeypatch):
+    choose = lambda steps: tuning.choose_layout(trial, "auto", "auto", steps, 20).vectorize
+    # One after another a step takes 1 ms, side by side all together take 1 ms.
+    faster = lambda slots, vectorize, count, steps: steps * (1e-3 if vectorize else 1e-3 * count)
+    pretend(monkeypatch, faster, compiling=1.0)
+    assert choose(10**9)
+    assert not choose(1000)  # a second of training is not worth a second of compiling
+    pretend(monkeypatch, lambda slots, vectorize, count, steps: count * steps * 1e-3)
+    assert not choose(10**9)  # no faster: as the platform has it
+
+
+def test_a_sweep_keeps_its_layout_when_it_goes_on(recipe, task, lanes, tmp_path, monkeypatch):
+    store = Store(tmp_path, {})
+    assert store.layout(4) is None
+    store.keep_layout(4, tuning.Layout(3, True))
+    assert store.layout(4) == (3, True)
+    assert store.layout(2) is None  # other devices, another choice
 
 
 def test_finished_lanes_leave_the_device(recipe, task, monkeypatch):
@@ -310,7 +361,7 @@ def simulate(lengths, slots, vectorize, devices=1, every=10):
     """Runs a schedule against lanes that are done after so many steps; returns the two costs."""
     lengths = np.asarray(lengths)
     measure_at = np.arange(0, lengths.max() + every, every)
-    schedule = Schedule.of(np.full(len(lengths), 100), measure_at, devices, slots)
+    schedule = Schedule.of(np.full(len(lengths), 100), np.arange(len(lengths)), measure_at, devices, slots)
     step, finished, slot_steps, pending = np.zeros(len(lengths), int), set(), 0, []
     while pending or schedule.queue or schedule.running:
         schedule.admit()
@@ -353,10 +404,10 @@ def test_batch_sizes_are_few_and_tight():
 
 
 @pytest.mark.parametrize("p", [5, 23, 97])
-def test_padded_sizes_are_few_and_tight(p):
+def test_padded_sizes_are_few_and_tight(recipe, p):
     task = tasks.modular_addition(p)
     counts = [tasks.num_train_rows(task, a) for a in np.linspace(0.1, 0.95, 200)]
-    sizes = [padded_rows(task, n) for n in counts]
+    sizes = [padded_rows(recipe, task, n) for n in counts]
     assert all(n <= size <= task.num_rows for n, size in zip(counts, sizes, strict=True))
     assert max(size / n for n, size in zip(counts, sizes, strict=True)) < 1.5
     assert len(set(sizes)) <= 10

@@ -5,6 +5,7 @@ To add one, write a frozen dataclass with the two methods, in any file. Equal mo
 so a fresh but equal model never recompiles anything.
 """
 
+import inspect
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -29,3 +30,19 @@ class Model(Protocol):
     ) -> jax.Array:
         """Logits: int32[..., S] -> float[..., C]; `key=None` is evaluation, without any noise."""
         ...
+
+
+def sweepable(model: Any) -> dict[str, inspect.Parameter]:
+    """The numbers of a model that lanes may set: keywords of its `apply` beside the random key.
+
+    A model that wraps another one as its field `model`, and passes `**numbers` on, has those of the
+    inner model too.
+    """
+    parameters = inspect.signature(model.apply).parameters
+    own = {
+        name: parameter
+        for name, parameter in parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name != "key"
+    }
+    passed_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return sweepable(model.model) | own if passed_on else own

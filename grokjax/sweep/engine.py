@@ -18,7 +18,7 @@ from grokjax.sweep.progress import Status
 from grokjax.sweep.records import Records
 from grokjax.sweep.schedule import EMPTY, Call, Schedule
 from grokjax.sweep.store import Store
-from grokjax.sweep.tuning import choose_slots
+from grokjax.sweep.tuning import Layout, Trial, choose_layout
 from grokjax.tasks import Task
 from grokjax.train import Recipe, StopFn
 
@@ -41,7 +41,6 @@ class Sweep:
         table: LaneTable,
         stop: StopFn | None,
         mesh: Mesh,
-        vectorize: bool,
         measure_at: np.ndarray,
         initial: Params | None,
         keep_params: str,
@@ -49,9 +48,9 @@ class Sweep:
         store: Store | None,
     ):
         self.recipe, self.table, self.stop, self.mesh = recipe, table, stop, mesh
-        self.vectorize, self.measure_at, self.initial = vectorize, measure_at, initial
+        self.measure_at, self.initial = measure_at, initial
         self.keep_params, self.store, self.host_task = keep_params, store, task
-        self.rows = np.array([padded_rows(task, n) for n in table.lanes.num_train.tolist()])
+        self.rows = np.array([padded_rows(recipe, task, n) for n in table.lanes.num_train.tolist()])
         self.records = Records.of(names, len(table))
         self.costs = {"slot_steps": 0, "wall_seconds": 0.0, "compilations": 0}
         self.pending: list[Pending] = []
@@ -60,7 +59,7 @@ class Sweep:
 
     # -- starting, and going on -----------------------------------------------------------------
 
-    def start(self, slots: int | Literal["auto"]) -> None:
+    def start(self, slots: int | Literal["auto"], vectorize: bool | Literal["auto"]) -> None:
         """Sets up the devices; goes on from the store's last checkpoint if there is one."""
         self.task = programs.put(self.mesh, self.host_task, whole=True)
         self.max_steps = programs.put(self.mesh, np.int32(self.measure_at[-1]), whole=True)
@@ -68,10 +67,11 @@ class Sweep:
         if self.store is not None:
             done, saved = self._reopen(self.store)
         running = set() if saved is None else set(saved["lanes"].tolist())
-        if slots == "auto":
-            slots = self._automatic_slots(saved, done)
+        slots, self.vectorize = self._layout(slots, vectorize, int((~done).sum()))
         slots = max(slots, -(-len(running) // self.mesh.size))
-        self.schedule = Schedule.of(self.rows, self.measure_at, self.mesh.size, slots)
+        self.schedule = Schedule.of(
+            self.rows, self.table.lanes.num_train, self.measure_at, self.mesh.size, slots
+        )
         self.schedule.keep_waiting(lambda lane: not done[lane] and lane not in running)
         one = jax.tree.map(lambda leaf: leaf[0], (self.table.lanes, self.initial))
         empty = programs.empty_slots(self.recipe, self.host_task, self.mesh, slots, *one)
@@ -80,21 +80,25 @@ class Sweep:
         else:
             self.state = programs.put(self.mesh, empty)
 
-    def _automatic_slots(self, saved: Any, done: np.ndarray) -> int:
-        """As many as before the interruption, or as a trial on the devices says."""
-        if saved is not None and saved["layout"][0] == self.mesh.size:
-            return int(saved["layout"][1])
-        if done.all():
-            return 1
-        return choose_slots(
-            self.recipe,
-            self.host_task,
-            self.table,
-            self.stop,
-            self.mesh,
-            self.vectorize,
-            int(self.rows.max()),
+    def _layout(
+        self, slots: int | Literal["auto"], vectorize: bool | Literal["auto"], lanes: int
+    ) -> Layout:
+        """What was asked for; else as before the interruption, or as a trial says."""
+        before = None if self.store is None else self.store.layout(self.mesh.size)
+        if before is not None:
+            slots = before[0] if slots == "auto" else slots
+            vectorize = before[1] if vectorize == "auto" else vectorize
+        if not lanes:  # nothing is left to train
+            return Layout(1, False)
+        trial = Trial(
+            self.recipe, self.host_task, self.table, self.stop, self.mesh, int(self.rows.max())
         )
+        most = int(self.measure_at[-1])
+        chunk = int(np.median(np.diff(self.measure_at)))
+        layout = choose_layout(trial, slots, vectorize, lanes * most, chunk)
+        if self.store is not None:
+            self.store.keep_layout(self.mesh.size, layout)
+        return layout
 
     def _reopen(self, store: Store) -> tuple[np.ndarray, dict[str, Any] | None]:
         """Which lanes are finished, and the state of running ones, from the store."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from grokjax import tasks
 from grokjax.tasks import Task
-from grokjax.train import Lane, Recipe
+from grokjax.train import Lane, Recipe, step_rows
 
 Lanes = dict[str, np.ndarray]
 
@@ -164,18 +164,19 @@ def _check_numbers(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def padded_rows(task: Task, num_train: int) -> int:
-    """The size that a lane's training rows are padded to: a fixed fraction of the table.
+def padded_rows(recipe: Recipe, task: Task, num_train: int) -> int:
+    """The size that the rows of a lane's step are padded to: a fixed fraction of the table.
 
     The fractions are 1, 3/4, 5/8, 1/2, 3/8, 1/4, 3/16, 1/8, ...: few sizes, so few compilations,
-    and a tenth of padding on the usual grids of alpha.
+    and a tenth of padding on the usual grids of alpha. Minibatches of full size need none.
     """
+    wanted = int(step_rows(recipe, num_train))
     eighths = [8, 6, 5, 4, 3]
     halvings = [(n, 8 * 2**k) for k in range(task.num_rows.bit_length()) for n in (4, 3)]
     size = task.num_rows
     for numerator, denominator in [(n, 8) for n in eighths] + halvings[2:]:
         rows = -(-task.num_rows * numerator // denominator)
-        if rows < num_train:
+        if rows < wanted:
             break
         size = rows
-    return size
+    return size if recipe.batch_size is None else min(size, recipe.batch_size)

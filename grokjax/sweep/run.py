@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import hashlib
-import operator
 import os
 import re
 import signal
@@ -16,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from grokjax import train
+from grokjax.checks import check_integer
 from grokjax.models import Params
 from grokjax.results import SweepResult, environment
 from grokjax.sweep.engine import Sweep
@@ -60,9 +60,10 @@ def run_sweep(
       eval_every: steps between measurements; or the increasing steps to measure at, such as
         `log_spaced(max_steps)`.
       stop: when a lane leaves before its budget is spent; None trains all for `max_steps`.
-      slots: lanes on each device at once; "auto" finds a good number, side by side by a trial.
+      slots: lanes on each device at once; "auto" finds a good number by a short trial.
       vectorize: True trains the lanes of a device side by side (`vmap`), which is what fills a
-        GPU; False one after another, which is faster on a CPU. "auto" goes by the device.
+        GPU; False one after another, which is faster on a CPU. "auto" goes by the device, and in
+        long sweeps by a trial of both.
       mesh: the devices, see `lane_mesh`; by default all there are.
       directory: where the result goes, and checkpoints while the sweep runs. The same call resumes
         an interrupted sweep there, with the same results; with more lanes, it trains those that
@@ -86,21 +87,21 @@ def run_sweep(
     names = _check_model(recipe, task, table, initial)
     if keep_params not in ("final", "all", "none"):
         raise ValueError(f'keep_params must be "final", "all" or "none", got {keep_params!r}.')
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
-    vectorize = not on_cpu if vectorize == "auto" else bool(vectorize)
+    if vectorize != "auto":
+        vectorize = bool(vectorize)
     if slots != "auto":
-        slots = min(_check_count("slots", slots), -(-len(table) // mesh.size))
+        slots = min(check_integer("slots", slots, at_least=1), -(-len(table) // mesh.size))
     store = None
     if directory is not None:
         identity = _identity(recipe, task, table, measure_at, stop, initial, keep_params)
         store = Store(directory, identity)
 
     sweep = Sweep(
-        recipe, task, table, stop, mesh, vectorize, measure_at, initial, keep_params, names, store
+        recipe, task, table, stop, mesh, measure_at, initial, keep_params, names, store
     )
     shown = progress and jax.process_index() == 0
     with _counting_compilations() as compilations, display(shown) as show:
-        sweep.start(slots)
+        sweep.start(slots, vectorize)
         with _graceful_interrupt() as interrupted:
             sweep.run(show, interrupted, checkpoint_every)
     sweep.costs["compilations"] += len(compilations)
@@ -114,7 +115,7 @@ def run_sweep(
         "precision": recipe.precision,
         "float64": int(_float64()),
         "slots": sweep.schedule.slots,
-        "vectorize": int(vectorize),
+        "vectorize": int(sweep.vectorize),
         **environment(),
     }
     return sweep.result(attributes)
@@ -185,7 +186,7 @@ def _identity(
     return {
         "recipe": _described(recipe),
         "task": task.name,
-        "table": _digest((task.tokens, task.labels, task.train_only)),
+        "table": _digest((task.tokens, task.labels, task.train_only, task.table_rows)),
         "columns": sorted(table.columns),
         "max_steps": int(measure_at[-1]),
         "measurements": _digest(measure_at),
@@ -209,25 +210,16 @@ def _digest(tree: Any) -> str:
 
 def _check_steps(max_steps: int, eval_every: int | Sequence[int]) -> np.ndarray:
     """int64[T], the steps to measure at, from 0 to max_steps."""
-    max_steps = _check_count("max_steps", max_steps)
+    max_steps = check_integer("max_steps", max_steps, at_least=1, below=2**31)
     if np.ndim(eval_every) == 0:
-        return np.append(np.arange(0, max_steps, _check_count("eval_every", eval_every)), max_steps)
+        eval_every = check_integer("eval_every", eval_every, at_least=1, below=2**31)
+        return np.append(np.arange(0, max_steps, eval_every), max_steps)
     steps = np.asarray(eval_every)
     if steps.dtype.kind not in "iu" or steps.size == 0 or np.any(np.diff(steps) <= 0):
         raise ValueError(
             f"eval_every must be a positive integer or increasing steps, got {eval_every!r}."
         )
     return np.unique([0, *steps[(steps > 0) & (steps < max_steps)], max_steps])
-
-
-def _check_count(name: str, value: Any) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = 0
-    if isinstance(value, bool) or not 1 <= count < 2**31:
-        raise ValueError(f"{name} must be a positive integer below 2**31, got {value!r}.")
-    return count
 
 
 def _check_model(

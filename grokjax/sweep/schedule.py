@@ -28,7 +28,7 @@ class Schedule:
     """The slots of every device and the lanes that wait for one.
 
     Attributes:
-      rows: int[L], what each lane's training rows are padded to.
+      rows: int[L], what the training rows of a lane's step are padded to.
       measure_at: int[T], the steps at which lanes are measured; the first is 0.
       occupant: int[devices, slots], the lane in each slot, or `EMPTY`.
       measured: int[L], measurements asked for so far.
@@ -42,15 +42,22 @@ class Schedule:
     queue: list[int]
 
     @classmethod
-    def of(cls, rows: np.ndarray, measure_at: np.ndarray, devices: int, slots: int) -> "Schedule":
-        """All lanes waiting, those with the fewest rows first: they take the most steps."""
+    def of(
+        cls,
+        rows: np.ndarray,
+        num_train: np.ndarray,
+        measure_at: np.ndarray,
+        devices: int,
+        slots: int,
+    ) -> "Schedule":
+        """All lanes waiting, those with the fewest training rows first: they take most steps."""
         lanes = len(rows)
         return cls(
             rows=rows,
             measure_at=measure_at,
             occupant=np.full((devices, slots), EMPTY),
             measured=np.zeros(lanes, int),
-            queue=sorted(range(lanes), key=lambda lane: (rows[lane], lane), reverse=True),
+            queue=sorted(range(lanes), key=lambda lane: (num_train[lane], lane), reverse=True),
         )
 
     @property

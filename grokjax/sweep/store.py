@@ -4,6 +4,7 @@
     segments/N/     lanes that finished before checkpoint N, a result each
     state/N/        running lanes at checkpoint N (orbax), the last two
     state/N.sha256  sealed when everything of it is on the disk
+    state/layout.json  how lanes are laid out, so that the sweep goes on as it began
     results.nc, config.json, params.nc   the result, once all lanes are finished
 
 A file appears under its name only when it is complete, so the process may be killed at any moment.
@@ -158,6 +159,27 @@ class Store:
                 stacklevel=2,
             )
         return None
+
+    def keep_layout(self, devices: int, layout: tuple[int, bool]) -> None:
+        """Remembers slots and `vectorize` that were chosen for so many devices."""
+        if self.writer:
+            # On a full disk the choice is made again next time.
+            with (
+                contextlib.suppress(OSError),
+                replacing(self.directory / "state" / "layout.json") as temporary,
+            ):
+                temporary.write_text(json.dumps([devices, *layout]))
+        together("layout")
+
+    def layout(self, devices: int) -> tuple[int, bool] | None:
+        """What was remembered for so many devices, if anything."""
+        try:
+            before, slots, vectorize = json.loads(
+                (self.directory / "state" / "layout.json").read_text()
+            )
+        except (OSError, ValueError):
+            return None
+        return (slots, vectorize) if before == devices else None
 
     def close(self) -> None:
         """Waits for what is being written."""

@@ -1,9 +1,12 @@
-"""How many lanes to train side by side: measured on the device, for the recipe at hand."""
+"""How to lay lanes out on the devices: measured there, for the recipe at hand."""
 
+import dataclasses
+import functools
 import itertools
+import math
 import os
 import time
-from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -12,87 +15,176 @@ from jax.sharding import Mesh
 from grokjax.sweep import programs
 from grokjax.sweep.lanes import LaneTable
 from grokjax.tasks import Task
-from grokjax.train import Recipe, StopFn
+from grokjax.train import Lane, Recipe, StopFn
 
-SLOTS_ON_CPU = 8  # enough to make a call long against its overhead; more balance worse at the end
-MOST_STEPS = 20  # of a trial
+ONE_BY_ONE = 8  # slots where lanes train one after another: calls are long, the end is balanced
+MOST_ONE_BY_ONE = 64
+TRIAL_STEPS = 20
 GAIN = 1.15  # twice the slots must train so many times as fast to be worth their memory
+SWITCH = 1.3  # the other way of training must be so many times as fast; less may be noise
+OVERHEAD = 0.02  # of a call, for what does not depend on the number of its lanes
 MEMORY_SHARE = 0.5  # of a device, for the slots
+LONG = 30  # compilations that a sweep must be worth for one more to be tried
 
 
-def choose_slots(
-    recipe: Recipe,
-    task: Task,
-    table: LaneTable,
-    stop: StopFn | None,
-    mesh: Mesh,
-    vectorize: bool,
-    rows: int,
-) -> int:
-    """Lanes to have on each device at once.
+class Layout(NamedTuple):
+    """How lanes train: so many on each device at once, side by side or one after another."""
 
-    One after another the number hardly matters. Side by side it is doubled, from 1, for as long as
-    a short trial trains at least 1.15 times as many lane-steps a second, the slots fit half the
-    device's memory, and there are lanes to fill them.
+    slots: int
+    vectorize: bool
+
+
+def choose_layout(
+    trial: "Trial",
+    slots: int | Literal["auto"],
+    vectorize: bool | Literal["auto"],
+    lane_steps: int,
+    chunk: int,
+) -> Layout:
+    """The layout that trains fastest, among those asked for.
+
+    Side by side the slots are doubled, from 1, for as long as a short trial trains at least 1.15
+    times as many lane-steps a second. One after another there are 8, or as many as it takes to
+    spend less than 2 % of a call on what a call costs apart from its lanes. Both are tried, the one
+    that suits the platform first, and the other if the sweep is long against compiling it. Slots
+    fit half the memory of a device, and there are lanes to fill them.
+
+    Args:
+      trial: what to measure with.
+      slots: "auto", or how many.
+      vectorize: "auto", or whether side by side.
+      lane_steps: that the sweep takes at most.
+      chunk: training steps between two measurements.
     """
-    most = -(-len(table) // mesh.size)
+    if slots != "auto" and vectorize != "auto":
+        return Layout(slots, vectorize)
+    on_cpu = trial.mesh.devices.flat[0].platform == "cpu"
+    first = not on_cpu if vectorize == "auto" else vectorize
+    layout, rate = _fastest(trial, slots, first, lane_steps, chunk)
+    if vectorize == "auto" and _is_long(trial, lane_steps / rate):
+        other, other_rate = _fastest(trial, slots, not first, lane_steps, chunk)
+        if other_rate > SWITCH * rate:
+            return other
+    return layout
+
+
+def _fastest(
+    trial: "Trial", slots: int | Literal["auto"], vectorize: bool, lane_steps: int, chunk: int
+) -> tuple[Layout, float]:
+    """The best number of slots for one way of training, and its lane-steps a second."""
+    most = min(trial.most, trial.fitting)
+    steps = min(chunk, TRIAL_STEPS)
     if not vectorize:
-        return min(SLOTS_ON_CPU, most)
+        tried = min(ONE_BY_ONE, most) if slots == "auto" else slots
+        one, all_of_them = trial.seconds(tried, False, [1, tried], steps)
+        # Timing noise must not make a lane free.
+        lane = max((all_of_them - one) / max(tried - 1, 1), all_of_them / (2 * tried))
+        one, lane = one - lane + lane * chunk / steps, lane * chunk / steps
+        rate = chunk * trial.mesh.size / lane
+        wanted = min(math.ceil(max(one - lane, 0.0) / (OVERHEAD * lane)), MOST_ONE_BY_ONE, most)
+        more = slots == "auto" and wanted > 2 * tried and _is_long(trial, lane_steps / rate)
+        return Layout(wanted if more else tried, False), rate
+    if slots != "auto":
+        seconds = trial.seconds(slots, True, [slots], steps)[0]
+        return Layout(slots, True), slots * trial.mesh.size * steps / seconds
     best, best_rate = 1, 0.0
-    most = min(most, max(1, int(MEMORY_SHARE * _memory(mesh) / _lane_bytes(recipe, task, table))))
-    for slots in itertools.takewhile(lambda n: n < 2 * most, (2**k for k in itertools.count())):
-        slots = min(slots, most)
-        seconds = min(_trial(recipe, task, table, stop, mesh, slots, rows))
-        rate = float(programs.from_first(slots / seconds))
+    for count in itertools.takewhile(lambda n: n < 2 * most, (2**k for k in itertools.count())):
+        count = min(count, most)
+        seconds = trial.seconds(count, True, [count], steps)[0]
+        rate = count * trial.mesh.size * steps / seconds
         if rate < GAIN * best_rate:
             break
-        best, best_rate = slots, rate
-    return best
+        best, best_rate = count, rate
+    return Layout(best, True), best_rate
 
 
-def _trial(
-    recipe: Recipe,
-    task: Task,
-    table: LaneTable,
-    stop: StopFn | None,
-    mesh: Mesh,
-    slots: int,
-    rows: int,
-) -> Iterator[float]:
-    """Seconds of a few calls that train so many lanes side by side, without the compilation."""
-    places = slots * mesh.size
-    lanes = jax.tree.map(lambda leaf: np.resize(leaf, places), table.lanes)
-    one = jax.tree.map(lambda leaf: leaf[0], lanes)
-    fixed = (recipe, programs.put(mesh, task, whole=True), stop, mesh)
-    budget = programs.put(mesh, np.int32(2**30), whole=True)
-    order = programs.put(mesh, np.tile(np.arange(slots, dtype=np.int32), mesh.size))
-    count = programs.put(mesh, np.full(mesh.size, slots, np.int32))
-    state = programs.put(mesh, programs.empty_slots(recipe, task, mesh, slots, one, None))
-    state, _ = programs.admit(*fixed, state, order, count, programs.put(mesh, lanes), None, budget)
-    for turn in range(1, 4):
-        targets = programs.put(mesh, np.full(places, turn * MOST_STEPS, np.int32))
-        start = time.perf_counter()
-        state, report = programs.train(
-            *fixed, state, order, count, targets, budget, rows=rows, vectorize=True
+def _is_long(trial: "Trial", seconds: float) -> bool:
+    return seconds > LONG * trial.compiling
+
+
+@dataclasses.dataclass
+class Trial:
+    """Short trainings of a sweep's first lanes, to see how long they take.
+
+    Attributes:
+      recipe: of the sweep, as are `task`, `table`, `stop` and `mesh`.
+      rows: what the training rows of a step are padded to.
+      compiling: seconds that the longest compilation took so far.
+    """
+
+    recipe: Recipe
+    task: Task
+    table: LaneTable
+    stop: StopFn | None
+    mesh: Mesh
+    rows: int
+    compiling: float = 0.0
+
+    @property
+    def most(self) -> int:
+        """Lanes that each device gets if all are on the devices at once."""
+        return -(-len(self.table) // self.mesh.size)
+
+    @property
+    def fitting(self) -> int:
+        """Slots that fit a device's memory, at least 1."""
+        return max(1, int(MEMORY_SHARE * _memory(self.mesh) / self.lane_bytes))
+
+    @property
+    def lane_bytes(self) -> int:
+        """What a lane occupies: state, gradient, activations of a step, logits of the table."""
+
+        def activations(key):
+            tokens = jax.numpy.zeros((self.rows, self.task.operands), np.int32)
+            apply = lambda params: self.recipe.model.apply(params, tokens, key=key)
+            return jax.vjp(apply, state.params)
+
+        mesh = programs.lane_mesh(jax.local_devices()[:1])
+        state = programs.empty_slots(self.recipe, self.task, mesh, 1, self._lanes(1, 0), None)
+        state = jax.tree.map(lambda leaf: leaf[0], state)
+        logits, residuals = jax.eval_shape(activations, jax.eval_shape(lambda: jax.random.key(0)))
+        leaves = jax.tree.leaves((state, state.params, residuals))
+        step = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+        return step + self.task.num_rows * logits.shape[-1] * logits.dtype.itemsize
+
+    def _lanes(self, places: int, *index: int) -> Lane:
+        """The first lanes, over and over, or one of them."""
+        lanes = jax.tree.map(lambda leaf: np.resize(leaf, places), self.table.lanes)
+        return jax.tree.map(lambda leaf: leaf[index], lanes)
+
+    def seconds(self, slots: int, vectorize: bool, counts: list[int], steps: int) -> list[float]:
+        """Seconds of a call that trains `steps` steps of so many of the slots, for each count."""
+        put = functools.partial(programs.put, self.mesh)
+        whole = functools.partial(put, whole=True)
+        fixed = (self.recipe, whole(self.task), self.stop, self.mesh)
+        places, budget = slots * self.mesh.size, whole(np.int32(2**30))
+        order = put(np.tile(np.arange(slots, dtype=np.int32), self.mesh.size))
+        every = lambda number: put(np.full(self.mesh.size, number, np.int32))
+        empty = programs.empty_slots(
+            self.recipe, self.task, self.mesh, slots, self._lanes(1, 0), None
         )
-        jax.block_until_ready(report)
-        if turn > 1:
-            yield time.perf_counter() - start
-
-
-def _lane_bytes(recipe: Recipe, task: Task, table: LaneTable) -> int:
-    """What a lane occupies: its state, its gradient, and its activations on the whole table."""
-    one = jax.tree.map(lambda leaf: leaf[0], table.lanes)
-
-    def activations(key):
-        return jax.vjp(lambda p: recipe.model.apply(p, task.tokens, key=key), state.params)[1]
-
-    mesh = programs.lane_mesh(jax.local_devices()[:1])
-    state = programs.empty_slots(recipe, task, mesh, 1, one, None)
-    state = jax.tree.map(lambda leaf: leaf[0], state)
-    residuals = jax.eval_shape(activations, jax.eval_shape(lambda: jax.random.key(0)))
-    sizes = [leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((state, residuals))]
-    return sum(sizes)
+        best = []
+        for number in counts:
+            # From the start each time, before any lane is done and costs nothing.
+            lanes = put(self._lanes(places))
+            state, _ = programs.admit(
+                *fixed, put(empty), order, every(slots), lanes, None, budget
+            )
+            taken = []
+            for turn in range(1, 4):
+                targets = put(np.full(places, turn * steps, np.int32))
+                jax.block_until_ready(state)
+                start = time.perf_counter()
+                state, report = programs.train(
+                    *fixed, state, order, every(number), targets, budget, rows=self.rows,
+                    vectorize=vectorize,
+                )  # fmt: skip
+                jax.block_until_ready(report)
+                taken.append(time.perf_counter() - start)
+            self.compiling = max(self.compiling, taken[0] - taken[1])
+            best.append(min(taken[1:]))
+        *best, self.compiling = programs.from_first([*best, self.compiling]).tolist()
+        return best
 
 
 def _memory(mesh: Mesh) -> int:
