@@ -1,26 +1,42 @@
 """Optimizers of the field: functions of hyperparameters that return an optax transformation.
 
-Every keyword argument can be a lane column of a sweep, so it may be a traced scalar. To add an
-optimizer write such a function, in any file; it is rebuilt inside each lane from that lane's
-numbers, and never recompiled for new ones.
+Every argument can be a lane column of a sweep, so it may be a traced scalar. To add an optimizer
+write such a function, in any file; it is rebuilt inside each lane from that lane's numbers, and
+never recompiled for new ones. `chain` puts two of them together: `chain(grokfast_ema_filter,
+nesterov)` is an optimizer whose lane columns are the arguments of both.
+
+`warmup`, where it is an argument, raises the learning rate linearly over that many steps:
+`learning_rate * min(1, step / warmup)`, where the first update has step 0, and so changes nothing.
 """
 
-from typing import Any
+import dataclasses
+import inspect
+import operator
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import optax
 
 Scalar = Any  # a float, or a traced scalar inside a sweep
+Optimizer = Callable[..., optax.GradientTransformation]  # of hyperparameters
 
 
 def gradient_descent(
-    learning_rate: Scalar, weight_decay: Scalar = 0.0
+    learning_rate: Scalar, weight_decay: Scalar = 0.0, warmup: Scalar = 0
 ) -> optax.GradientTransformation:
     """Plain gradient descent: `params -= learning_rate * (gradient + weight_decay * params)`."""
-    return optax.chain(optax.add_decayed_weights(weight_decay), optax.sgd(learning_rate))
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay), optax.sgd(_rate(learning_rate, warmup))
+    )
 
 
 def momentum(
-    learning_rate: Scalar, momentum: Scalar = 0.9, weight_decay: Scalar = 0.0
+    learning_rate: Scalar,
+    momentum: Scalar = 0.9,
+    weight_decay: Scalar = 0.0,
+    warmup: Scalar = 0,
 ) -> optax.GradientTransformation:
     """Heavy ball: `params -= learning_rate * trace`, `trace = momentum * trace + gradient`.
 
@@ -28,28 +44,39 @@ def momentum(
     learning rate the effective step is `1 / (1 - momentum)` times that of gradient descent.
     """
     return optax.chain(
-        optax.add_decayed_weights(weight_decay), optax.sgd(learning_rate, momentum=momentum)
+        optax.add_decayed_weights(weight_decay),
+        optax.sgd(_rate(learning_rate, warmup), momentum=momentum),
     )
 
 
 def nesterov(
-    learning_rate: Scalar, momentum: Scalar = 0.9, weight_decay: Scalar = 0.0
+    learning_rate: Scalar,
+    momentum: Scalar = 0.9,
+    weight_decay: Scalar = 0.0,
+    warmup: Scalar = 0,
 ) -> optax.GradientTransformation:
-    """Nesterov momentum: `params -= learning_rate * (gradient + momentum * trace)`."""
+    """Nesterov momentum: `params -= learning_rate * (gradient + momentum * trace)`.
+
+    `weight_decay * params` is part of the gradient: L2, as in torch's `SGD(nesterov=True)`.
+    """
     return optax.chain(
         optax.add_decayed_weights(weight_decay),
-        optax.sgd(learning_rate, momentum=momentum, nesterov=True),
+        optax.sgd(_rate(learning_rate, warmup), momentum=momentum, nesterov=True),
     )
 
 
 def adam(
-    learning_rate: Scalar, b1: Scalar = 0.9, b2: Scalar = 0.98, eps: Scalar = 1e-8
+    learning_rate: Scalar,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.98,
+    eps: Scalar = 1e-8,
+    warmup: Scalar = 0,
 ) -> optax.GradientTransformation:
     """Adam. Differs: `b2` is 0.98 by default, as in the grokking literature, not 0.999.
 
     Reference: Kingma and Ba 2015; b2 of Power et al. 2022, appendix A.1.2.
     """
-    return optax.adam(learning_rate, b1=b1, b2=b2, eps=eps)
+    return optax.adam(_rate(learning_rate, warmup), b1=b1, b2=b2, eps=eps)
 
 
 def adamw(
@@ -58,6 +85,7 @@ def adamw(
     b1: Scalar = 0.9,
     b2: Scalar = 0.98,
     eps: Scalar = 1e-8,
+    warmup: Scalar = 0,
 ) -> optax.GradientTransformation:
     """Adam with decoupled decay: `params -= learning_rate * (adam + weight_decay * params)`.
 
@@ -67,18 +95,278 @@ def adamw(
 
     Reference: Loshchilov and Hutter 2019.
     """
-    return optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
+    rate = _rate(learning_rate, warmup)
+    return optax.adamw(rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
+
+
+def adamw_to_init(
+    learning_rate: Scalar,
+    weight_decay: Scalar = 1.0,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.98,
+    eps: Scalar = 1e-8,
+    warmup: Scalar = 0,
+) -> optax.GradientTransformation:
+    """Adam with decay to the initial weights, `learning_rate * weight_decay * (start - params)`.
+
+    `start` are the parameters that training began with, kept in the optimizer's state.
+
+    Reference: Power et al. 2022, section 3.3 ("weight decay towards the initialization").
+    """
+    return optax.chain(
+        optax.scale_by_adam(b1=b1, b2=b2, eps=eps),
+        _add_distance_to_start(weight_decay),
+        optax.scale_by_learning_rate(_rate(learning_rate, warmup)),
+    )
 
 
 def rmsprop(
-    learning_rate: Scalar, decay: Scalar = 0.9, eps: Scalar = 1e-8, weight_decay: Scalar = 0.0
+    learning_rate: Scalar,
+    decay: Scalar = 0.9,
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 0.0,
+    warmup: Scalar = 0,
 ) -> optax.GradientTransformation:
-    """RMSprop: `nu = decay * nu + (1 - decay) * gradient^2`, steps of `gradient / sqrt(nu)`.
+    """RMSprop: `nu = decay * nu + (1 - decay) * gradient^2`, step `gradient / (sqrt(nu) + eps)`.
 
-    `weight_decay` is decoupled, as in `adamw`. Reference: Tieleman and Hinton 2012.
+    As torch's, whose `decay` is 0.99 by default. Differs: `weight_decay` is decoupled, as in
+    `adamw`; for a decay in the gradient use `Recipe(penalty=losses.l2)`.
+
+    Reference: Tieleman and Hinton 2012.
     """
     return optax.chain(
-        optax.scale_by_rms(decay=decay, eps=eps),
+        optax.scale_by_rms(decay=decay, eps=eps, eps_in_sqrt=False),
         optax.add_decayed_weights(weight_decay),
-        optax.scale_by_learning_rate(learning_rate),
+        optax.scale_by_learning_rate(_rate(learning_rate, warmup)),
     )
+
+
+def _rate(learning_rate: Scalar, warmup: Scalar) -> Scalar:
+    """The learning rate, as a schedule if it warms up."""
+    if isinstance(warmup, int | float) and warmup == 0:
+        return learning_rate  # not asked for: no counter in the state
+
+    def rate(step):
+        # Not a minimum: a lane whose warmup is 0, among others, must not divide by it.
+        ramp = jnp.asarray(step, float) / jnp.maximum(warmup, 1)
+        return learning_rate * jnp.where(step < warmup, ramp, 1.0)
+
+    return rate
+
+
+class _StartState(NamedTuple):
+    start: Any
+
+
+def _add_distance_to_start(weight_decay: Scalar) -> optax.GradientTransformation:
+    """Adds `weight_decay * (params - start)` to the updates."""
+
+    def update(updates, state, params=None):
+        decayed = lambda u, w, start: u + weight_decay * (w - start)
+        return jax.tree.map(decayed, updates, params, state.start), state
+
+    return optax.GradientTransformation(lambda params: _StartState(params), update)
+
+
+# -- transformations to put before or after an optimizer -----------------------------------------
+
+
+def chain(*parts: Optimizer) -> Optimizer:
+    """An optimizer of several parts, which see the gradient in this order.
+
+    Its arguments are those of all parts; one that two parts have goes to both. Chains of equal
+    parts are equal, so that a recipe with a new one compiles nothing.
+
+    Args:
+      *parts: functions of hyperparameters that return an optax transformation, at module level.
+
+    Raises:
+      ValueError: without parts, or for one whose arguments have no names.
+    """
+    return _Chain(parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chain:
+    parts: tuple[Optimizer, ...]
+
+    def __post_init__(self):
+        if not self.parts:
+            raise ValueError("chain needs at least one part, such as optimizers.adamw.")
+        merged = {}
+        for part in self.parts:
+            for name, parameter in inspect.signature(part).parameters.items():
+                if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                    raise ValueError(
+                        f"{part!r} takes {parameter}, but arguments become lane columns by their "
+                        "names; write a function that names them."
+                    )
+                merged.setdefault(name, parameter)
+        # What has no default comes first, as signatures demand.
+        ordered = sorted(merged.values(), key=lambda x: x.default is not x.empty)
+        signature = inspect.Signature(
+            [x.replace(kind=x.POSITIONAL_OR_KEYWORD) for x in ordered],
+            return_annotation=optax.GradientTransformation,
+        )
+        object.__setattr__(self, "__signature__", signature)  # what inspect.signature reads
+
+    def __call__(self, *args: Scalar, **kwargs: Scalar) -> optax.GradientTransformation:
+        given = inspect.signature(self).bind(*args, **kwargs).arguments
+        names = [inspect.signature(part).parameters for part in self.parts]
+        return optax.chain(
+            *(
+                part(**{name: x for name, x in given.items() if name in own})
+                for part, own in zip(self.parts, names, strict=True)
+            )
+        )
+
+
+def with_update_noise(optimizer: Optimizer) -> Optimizer:
+    """An optimizer with noise in its steps, and the lane column `update_noise` beside its own.
+
+    `params -= learning_rate * (direction + update_noise * N(0, 1))`; see `add_update_noise`.
+    """
+    return chain(optimizer, add_update_noise)
+
+
+def add_update_noise(
+    learning_rate: Scalar, update_noise: Scalar = 0.0, warmup: Scalar = 0
+) -> optax.GradientTransformationExtraArgs:
+    """Adds `learning_rate * update_noise * N(0, 1)` to the updates: for the end of a chain.
+
+    The random numbers come from the extra argument `key` of `update`, which a sweep passes, new in
+    every step and derived from the lane's order seed.
+
+    Reference: S1 figure 4, Power et al. 2022, figure 2. Differs: their code divides the noise of
+    step t by `1 - b1^t`, which for `b1 = 0.9` enlarges it in the first 20 steps.
+
+    Raises:
+      ValueError: in `update` without a key.
+    """
+    scale = optax.scale_by_learning_rate(_rate(learning_rate, warmup), flip_sign=False)
+
+    def update(updates, state, params=None, *, key=None, **_):
+        if key is None:
+            raise ValueError(
+                "add_update_noise draws from the extra argument `key` of update; call "
+                "update(gradient, state, params, key=jax.random.fold_in(key, step))."
+            )
+        leaves, structure = jax.tree.flatten(updates)
+        key = jax.random.fold_in(key, _UPDATE_NOISE)
+        noise = structure.unflatten(
+            update_noise * jax.random.normal(jax.random.fold_in(key, place), leaf.shape, leaf.dtype)
+            for place, leaf in enumerate(leaves)
+        )
+        noise, state = scale.update(noise, state)
+        return jax.tree.map(jnp.add, updates, noise), state
+
+    return optax.GradientTransformationExtraArgs(scale.init, update)
+
+
+_UPDATE_NOISE = 0x6E6F6973  # what sets this use of a step's key apart from the model's
+
+
+class _MeanState(NamedTuple):
+    step: jax.Array  # int32[]
+    mean: Any  # the gradients' exponential mean
+
+
+def grokfast_ema_filter(
+    ema_decay: Scalar = 0.98, lamb: Scalar = 2.0
+) -> optax.GradientTransformation:
+    """Amplifies the slow part of the gradient: `gradient += lamb * mean`.
+
+    `mean = ema_decay * mean + (1 - ema_decay) * gradient`, from the first gradient on. To be put
+    before an optimizer. The paper's name of `ema_decay` is alpha.
+
+    Reference: Lee et al. 2024 (Grokfast-EMA), and its published code.
+    """
+
+    def init(params):
+        return _MeanState(jnp.int32(0), jax.tree.map(jnp.zeros_like, params))
+
+    def update(updates, state, params=None):
+        decay = jnp.where(state.step == 0, 0.0, ema_decay)
+        mean = jax.tree.map(lambda e, g: decay * e + (1 - decay) * g, state.mean, updates)
+        updates = jax.tree.map(lambda g, e: g + lamb * e, updates, mean)
+        return updates, _MeanState(state.step + 1, mean)
+
+    return optax.GradientTransformation(init, update)
+
+
+class _WindowState(NamedTuple):
+    step: jax.Array  # int32[]
+    window: Any  # the last gradients, [window, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class grokfast_ma_filter:
+    """Amplifies the slow part of the gradient: `gradient += lamb * mean` of the last `window` ones.
+
+    A function of `lamb`: `grokfast_ma_filter(100)(lamb=5.0)` is the transformation, to be put
+    before an optimizer as in `chain(grokfast_ma_filter(50), nesterov)`. Nothing is added until
+    there are `window` gradients; the current one counts. It keeps, and each step reads, `window`
+    copies of the parameters; `grokfast_ema_filter` keeps one.
+
+    Reference: Lee et al. 2024 (Grokfast-MA), and its published code, which by default waits so too.
+
+    Raises:
+      ValueError: if `window` is not a positive integer.
+    """
+
+    window: int = 100
+
+    def __post_init__(self):
+        try:
+            positive = operator.index(self.window) >= 1
+        except TypeError:
+            positive = False
+        if not positive:
+            raise ValueError(f"window must be a positive integer, got {self.window!r}.")
+
+    def __call__(self, lamb: Scalar = 5.0) -> optax.GradientTransformation:
+        """The transformation."""
+
+        def init(params):
+            empty = lambda w: jnp.zeros((self.window, *w.shape), w.dtype)
+            return _WindowState(jnp.int32(0), jax.tree.map(empty, params))
+
+        def update(updates, state, params=None):
+            place = state.step % self.window
+            window = jax.tree.map(lambda old, g: old.at[place].set(g), state.window, updates)
+            gain = jnp.where(state.step + 1 >= self.window, lamb, 0.0)
+            # Not a running sum: its rounding errors, from when gradients were large, would stay.
+            updates = jax.tree.map(lambda g, w: g + gain * jnp.mean(w, axis=0), updates, window)
+            return updates, _WindowState(state.step + 1, window)
+
+        return optax.GradientTransformation(init, update)
+
+
+def orthograd_filter() -> optax.GradientTransformation:
+    """The gradient orthogonal to the weights, at its old norm, for each parameter array.
+
+    `g - (w.g / w.w) w`, times `||g|| / ||g - (w.g / w.w) w||`. To be put before an optimizer: what
+    only scales the weights up lowers the loss without learning.
+
+    Reference: Prieto et al. 2025, and its published code. Differs: a gradient parallel to the
+    weights gives no step, where the code blows up the rounding error that is left of it.
+    """
+
+    def orthogonal(g, w):
+        rest = g - jnp.sum(w * g) / (jnp.sum(w * w) + 1e-30) * w
+        norm, left = (jnp.sqrt(jnp.sum(x * x)) for x in (g, rest))
+        nothing = left <= 8 * jnp.finfo(g.dtype).eps * norm
+        return jnp.where(nothing, 0.0, rest * (norm / jnp.where(nothing, 1.0, left)))
+
+    def update(updates, state, params=None):
+        return jax.tree.map(orthogonal, updates, params), state
+
+    return optax.GradientTransformation(optax.init_empty_state, update)
+
+
+#: AdamW after `grokfast_ema_filter`; lane columns of both.
+grokfast_ema = chain(grokfast_ema_filter, adamw)
+#: AdamW after `grokfast_ma_filter` with the published window of 100 gradients.
+grokfast_ma = chain(grokfast_ma_filter(), adamw)
+#: Adam after `orthograd_filter`, without decay, as Prieto et al. run it.
+orthograd = chain(orthograd_filter, adam)
