@@ -132,6 +132,17 @@ def test_killed_after_every_round_the_result_is_the_same(tmp_path, short, interr
     assert result.dataset.attrs["slot_steps"] == short.dataset.attrs["slot_steps"]
 
 
+def test_parameters_of_every_measurement_survive(tmp_path, interrupt):
+    whole = interrupted.run(None, mesh=two_devices(), keep_params="all", **SHORT)
+    lanes = 0
+    for round in (4, 9, 11):
+        lanes = interrupt(tmp_path, round, keep_params="all").dataset.sizes["lane"]
+    assert 0 < lanes < 12
+    result = interrupted.run(tmp_path, mesh=two_devices(), keep_params="all", **SHORT)
+    assert_same(result, whole)
+    assert result.dataset.attrs["slot_steps"] == whole.dataset.attrs["slot_steps"]
+
+
 def test_killed_in_the_final_write_nothing_is_trained_again(tmp_path, short, monkeypatch):
     """At each file operation of the final write in turn, a crash; then the same call again."""
     for operation in range(1, 20):

@@ -4,7 +4,9 @@ import contextlib
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import grokjax
@@ -217,6 +219,50 @@ def fifteen_alphas(seeds=1):
     return recipe, tasks.modular_addition(11), lanes
 
 
+@dataclasses.dataclass(frozen=True)
+class Counter:
+    """A 'network' that counts how often each row was trained on."""
+
+    p: int
+
+    def init(self, key, tokens):
+        return {"seen": jnp.zeros(self.p**2)}
+
+    def apply(self, params, tokens, *, key=None):
+        seen = params["seen"][tokens[..., 0] * self.p + tokens[..., 1]]
+        return jnp.zeros((*seen.shape, self.p)).at[..., 0].set(seen)
+
+
+def first_logit(logits, labels):
+    return -logits[..., 0]
+
+
+def sum_of_signs():
+    """Adds one to whatever has a gradient."""
+    return optax.stateless(lambda g, _: jax.tree.map(lambda x: -jnp.sign(x), g))
+
+
+@pytest.mark.parametrize("vectorize", [False, True])
+def test_every_lane_goes_through_its_own_rows_once_an_epoch(task, vectorize):
+    counting = grokjax.Recipe(Counter(11), first_logit, sum_of_signs, batch_size=16)
+    lanes = grid(alpha=[0.05, 0.1, 0.25, 0.5, 0.8], seed=range(2))
+    steps = 23
+    result = grokjax.run_sweep(
+        counting, task, lanes, max_steps=steps, eval_every=6, stop=None, slots=3,
+        vectorize=vectorize, progress=False,
+    )  # fmt: skip
+    for i, (alpha, seed) in enumerate(zip(lanes["alpha"], lanes["seed"], strict=True)):
+        count = tasks.num_train_rows(task, alpha)
+        trained = np.zeros(121, bool)
+        trained[np.asarray(tasks.split_order(task, train.split_key(seed)))[:count]] = True
+        seen = result.params["seen"][i]
+        batch = min(16, -(-count // 2))
+        epochs, place = divmod(steps, -(-count // batch))
+        assert not seen[~trained].any()
+        assert set(seen[trained]) <= {epochs, epochs + 1}
+        assert seen.sum() == epochs * count + place * batch
+
+
 @pytest.mark.parametrize("slots", [1, 4, 15])
 def test_one_after_another_no_step_is_executed_in_vain(slots):
     recipe, task, lanes = fifteen_alphas()
@@ -279,6 +325,7 @@ def test_automatic_layout_comes_from_a_trial(trial):
     assert slots in (1, 2, 4, 7)
     assert choose("auto", "auto")[1] is False  # the CPU's way; too short a sweep to try the other
     assert choose(3, True) == (3, True)
+    assert choose(3, "auto") == (3, False)
     assert trial.compiling > 0
 
 
@@ -361,7 +408,9 @@ def simulate(lengths, slots, vectorize, devices=1, every=10):
     """Runs a schedule against lanes that are done after so many steps; returns the two costs."""
     lengths = np.asarray(lengths)
     measure_at = np.arange(0, lengths.max() + every, every)
-    schedule = Schedule.of(np.full(len(lengths), 100), np.arange(len(lengths)), measure_at, devices, slots)
+    schedule = Schedule.of(
+        np.full(len(lengths), 100), np.arange(len(lengths)), measure_at, devices, slots
+    )
     step, finished, slot_steps, pending = np.zeros(len(lengths), int), set(), 0, []
     while pending or schedule.queue or schedule.running:
         schedule.admit()

@@ -174,6 +174,9 @@ def test_an_epoch_visits_every_training_row_once_in_a_new_order(num_train, batch
         np.testing.assert_array_equal(state.params["seen"], epoch * in_train)
         orders.append(state.epoch_order[:num_train].tolist())
     assert sorted(orders[0]) == sorted(orders[1])
+    tight = train.init_lane(counting, TASK, lane(num_train, learning_rate=1.0))
+    tight = train.train_steps(counting, TASK, tight, jnp.int32(2 * steps), batch)
+    np.testing.assert_array_equal(tight.params["seen"], state.params["seen"])
     if num_train >= 20:
         assert orders[0] != orders[1]
 
@@ -209,6 +212,78 @@ def test_dropout_is_reproducible_and_off_in_evaluation():
     assert not np.array_equal(a.params["w1"], without.params["w1"])
     logits = noisy.model.apply(a.params, TASK.tokens)
     np.testing.assert_array_equal(logits, recipe().model.apply(a.params, TASK.tokens))
+
+
+@dataclasses.dataclass(frozen=True)
+class Loud:
+    """Logits of one weight, with a loudness that lanes may set, and noise in training."""
+
+    loudness: float = 2.0
+
+    def init(self, key, tokens):
+        return {"weight": jnp.ones(P)}
+
+    def apply(self, params, tokens, *, key=None, loudness=None):
+        loudness = self.loudness if loudness is None else loudness
+        noise = 0.0 if key is None else jax.random.normal(key)
+        return jnp.broadcast_to(loudness * (params["weight"] + noise), (*tokens.shape[:-1], P))
+
+
+@dataclasses.dataclass(frozen=True)
+class Wrapper:
+    model: Loud
+
+    def init(self, key, tokens):
+        return self.model.init(key, tokens)
+
+    def apply(self, params, tokens, *, key=None, shift=0.0, **numbers):
+        return self.model.apply(params, tokens, key=key, **numbers) + shift
+
+
+def test_lanes_set_the_numbers_of_a_model():
+    assert set(models.sweepable(Wrapper(Loud()))) == {"loudness", "shift"}
+    loud = train.Recipe(Wrapper(Loud()), losses.mse, optimizers.gradient_descent)
+    expected = {"learning_rate", "weight_decay", "warmup", "loudness", "shift"}
+    assert set(loud.hyperparameters()) == expected
+    state = lambda **numbers: train.init_lane(loud, TASK, lane(**numbers))
+    loss = lambda **numbers: float(train.measure(loud, TASK, state(**numbers))["test_loss"])
+    target = np.eye(P)[0]
+    assert loss() == pytest.approx(np.mean((2 - target) ** 2))
+    assert loss(loudness=0.5) == pytest.approx(np.mean((0.5 - target) ** 2))
+    assert loss(loudness=0.5, shift=1) == pytest.approx(np.mean((1.5 - target) ** 2))
+
+
+def test_model_and_optimizer_get_keys_of_their_own():
+    seen = []
+
+    def spying(learning_rate):
+        def update(updates, state, params=None, *, key, **_):
+            seen.append(jax.random.key_data(key))
+            return jax.tree.map(lambda g: -learning_rate * g, updates), state
+
+        return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
+
+    noisy = train.Recipe(Loud(), losses.mse, spying)
+    rows = (TASK.tokens[:4], TASK.labels[:4], jnp.full(4, 0.25))
+    start = train.init_lane(noisy, TASK, lane())
+    first = train.train_step(noisy, start, *rows)
+    second = train.train_step(noisy, first, *rows)
+    assert not np.array_equal(seen[0], seen[1])
+    assert not np.array_equal(first.params["weight"], second.params["weight"])
+    again = train.train_step(noisy, start, *rows)
+    assert np.array_equal(seen[0], seen[2])
+    assert np.array_equal(first.params["weight"], again.params["weight"])
+
+
+@pytest.mark.parametrize("rows", [7, 10, 24, 48])
+def test_a_large_table_is_measured_in_batches(monkeypatch, rows):
+    state = train.init_lane(recipe(), TASK, lane())
+    whole = train.measure(recipe(), TASK, state)
+    monkeypatch.setattr(train, "EVALUATION_ROWS", rows)
+    batched = train.measure(recipe(), TASK, state)
+    assert whole.keys() == batched.keys()
+    for name, value in whole.items():
+        np.testing.assert_allclose(batched[name], value, rtol=1e-6)
 
 
 # -- what the columns do ------------------------------------------------------------------------

@@ -121,6 +121,7 @@ class Sweep:
         devices, slots = self.schedule.occupant.shape
         same = tuple(saved["layout"].tolist()) == (devices, slots)
         leaves, structure = jax.tree.flatten(empty)
+        params = jax.tree.structure(empty.params)
         for i, lane in enumerate(lanes.tolist()):
             if lane == EMPTY:
                 continue  # not asked for any more
@@ -130,14 +131,19 @@ class Sweep:
                 leaf[seat[0] * slots + seat[1]] = old[int(saved["seat"][i])]
             for k in range(int(saved["known"][i])):
                 records.add(lane, int(saved["steps"][i, k]), saved["history"][i, k])
+            if "kept" in saved:
+                records.params[lane] = [
+                    jax.tree.unflatten(params, [leaf[i, k] for leaf in saved["kept"]])
+                    for k in range(int(saved["known"][i]))
+                ]
         self.state = programs.put(self.mesh, jax.tree.unflatten(structure, leaves))
         self.costs["slot_steps"] += int(saved["slot_steps"])
         self.costs["wall_seconds"] += float(saved["wall_seconds"])
-        for call, report in zip(saved.get("calls", []), saved.get("reports", []), strict=True):
-            numbers = np.where(call["lanes"] == EMPTY, EMPTY, lanes[call["lanes"]])
-            self.pending.append(
-                Pending(Call(**(call | {"lanes": numbers, "rows": 0})), Report(**report), None)
-            )
+        for sent in saved.get("pending", []):
+            call, copy = sent["call"], sent.get("params")
+            call["lanes"] = np.where(call["lanes"] == EMPTY, EMPTY, lanes[call["lanes"]])
+            copy = None if copy is None else jax.tree.unflatten(params, copy)
+            self.pending.append(Pending(Call(**call, rows=0), Report(**sent["report"]), copy))
 
     def run(self, show: Callable, interrupted: Callable[[], bool], checkpoint_every: float) -> None:
         """Runs calls until no lane is left, or until interrupted."""
@@ -261,11 +267,11 @@ class Sweep:
 
     def _checkpoint(self, store: Store) -> None:
         """Writes what is known: finished lanes for good, running ones to go on from."""
-        self.pending = [p._replace(report=programs.fetch(p.report)) for p in self.pending]
+        self.pending = [Pending(p.call, *programs.fetch(p[1:])) for p in self.pending]
         self.checkpoints += 1
         try:
             self._flush(store)
-            if self.schedule.running and self.keep_params != "all":
+            if self.schedule.running:
                 store.save_state(self.checkpoints, self._saved())
         except OSError as error:
             self._warn("a checkpoint", error, "the sweep goes on without")
@@ -303,13 +309,14 @@ class Sweep:
             for k, (step, scalars) in enumerate(records.history[lane]):
                 steps[i, k], history[i, k] = step, scalars
         place = {lane: i for i, lane in enumerate(lanes.tolist())}
-        calls, reports = [], []
-        for call, report, _ in self.pending:
+        pending = []
+        for call, report, params in self.pending:
             numbers = np.vectorize(lambda lane: place.get(lane, EMPTY), otypes=[int])(call.lanes)
-            calls.append({**call._asdict(), "lanes": numbers})
-            calls[-1].pop("rows")
-            reports.append(report._asdict())
-        return {
+            call = {name: x for name, x in call._asdict().items() if name != "rows"}
+            pending.append({"call": {**call, "lanes": numbers}, "report": report._asdict()})
+            if params is not None:
+                pending[-1]["params"] = jax.tree.leaves(params)
+        saved = {
             "columns": {name: values[lanes] for name, values in self.table.columns.items()},
             "layout": np.array(occupant.shape),
             "seat": seats,
@@ -320,9 +327,21 @@ class Sweep:
             "history": history,
             "slot_steps": np.int64(self.costs["slot_steps"]),
             "wall_seconds": np.float64(self.costs["wall_seconds"]),
-            "calls": calls,
-            "reports": reports,
+            "pending": pending,
         }
+        if self.keep_params == "all":
+            saved["kept"] = self._kept(lanes, known)
+        return saved
+
+    def _kept(self, lanes: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
+        """Parameters of running lanes at all measurements so far, as leaves [lanes, known, ...]."""
+        leaves = jax.tree.leaves(self.state.params)
+        kept = [np.zeros((len(lanes), max(1, known.max()), *x.shape[1:]), x.dtype) for x in leaves]
+        for i, lane in enumerate(lanes):
+            for k, params in enumerate(self.records.params[lane] or []):
+                for whole, leaf in zip(kept, jax.tree.leaves(params), strict=True):
+                    whole[i, k] = leaf
+        return kept
 
     def result(self, attributes: dict[str, Any]) -> SweepResult:
         """The finished lanes, labelled, and written to the store if that is all of them."""

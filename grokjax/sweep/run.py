@@ -96,9 +96,7 @@ def run_sweep(
         identity = _identity(recipe, task, table, measure_at, stop, initial, keep_params)
         store = Store(directory, identity)
 
-    sweep = Sweep(
-        recipe, task, table, stop, mesh, measure_at, initial, keep_params, names, store
-    )
+    sweep = Sweep(recipe, task, table, stop, mesh, measure_at, initial, keep_params, names, store)
     shown = progress and jax.process_index() == 0
     with _counting_compilations() as compilations, display(shown) as show:
         sweep.start(slots, vectorize)

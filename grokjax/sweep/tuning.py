@@ -19,7 +19,7 @@ from grokjax.train import Lane, Recipe, StopFn
 
 ONE_BY_ONE = 8  # slots where lanes train one after another: calls are long, the end is balanced
 MOST_ONE_BY_ONE = 64
-TRIAL_STEPS = 20
+TRIAL_STEPS = 5
 GAIN = 1.15  # twice the slots must train so many times as fast to be worth their memory
 SWITCH = 1.3  # the other way of training must be so many times as fast; less may be noise
 OVERHEAD = 0.02  # of a call, for what does not depend on the number of its lanes
@@ -60,6 +60,8 @@ def choose_layout(
         return Layout(slots, vectorize)
     on_cpu = trial.mesh.devices.flat[0].platform == "cpu"
     first = not on_cpu if vectorize == "auto" else vectorize
+    if trial.most == 1:
+        return Layout(1, first)
     layout, rate = _fastest(trial, slots, first, lane_steps, chunk)
     if vectorize == "auto" and _is_long(trial, lane_steps / rate):
         other, other_rate = _fastest(trial, slots, not first, lane_steps, chunk)
@@ -167,9 +169,7 @@ class Trial:
         for number in counts:
             # From the start each time, before any lane is done and costs nothing.
             lanes = put(self._lanes(places))
-            state, _ = programs.admit(
-                *fixed, put(empty), order, every(slots), lanes, None, budget
-            )
+            state, _ = programs.admit(*fixed, put(empty), order, every(slots), lanes, None, budget)
             taken = []
             for turn in range(1, 4):
                 targets = put(np.full(places, turn * steps, np.int32))
