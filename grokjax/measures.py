@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from grokjax import spectral
 from grokjax.losses import LossFn
@@ -41,6 +42,76 @@ def ipr(params: Any, logits: jax.Array, task: Task, split: Split) -> Scalars:
     Reference: Gromov 2023, equations 20 and 21; convention of `spectral.network_ipr`.
     """
     return {"ipr": jnp.mean(spectral.network_ipr(params))}
+
+
+def corruption(params: Any, logits: jax.Array, task: Task, split: Split) -> Scalars:
+    """Accuracy on training rows whose labels are corrupted, and on those whose are not.
+
+    A row counts as corrupted if the label it is trained with is not the true one; a random label
+    that happens to be true corrupts nothing. NaN without such rows.
+
+    Returns:
+      `memorized`: fraction of the corrupted rows that get the label they are trained with.
+      `inverted`: fraction of the corrupted rows that get their true answer all the same.
+      `uncorrupted_accuracy`: fraction of right answers among the other training rows.
+
+    Reference: Doshi et al. 2023, section 2.
+    """
+    truth = jnp.asarray(task.labels)
+    answer = jnp.argmax(logits, axis=-1)
+    corrupted = split.train & (split.labels != truth)
+    return {
+        "memorized": masked_mean(answer == split.labels, corrupted),
+        "inverted": masked_mean(answer == truth, corrupted),
+        "uncorrupted_accuracy": masked_mean(answer == truth, split.train & ~corrupted),
+    }
+
+
+def corruption_phase(
+    test_accuracy: Any, memorized: Any, uncorrupted_accuracy: Any, threshold: float = 0.9
+) -> np.ndarray:
+    """What a network made of corrupted labels, from its final accuracies: an array of names.
+
+    With `high` for at least `threshold`, and `low` for at most `1 - threshold`:
+
+        coexistence        test_accuracy high, memorized high
+        partial inversion  test_accuracy high, memorized between
+        full inversion     test_accuracy high, memorized low
+        memorization       test_accuracy not high, memorized and uncorrupted_accuracy high
+        forgetting         test_accuracy not high, and not all of the training set memorized
+
+    Without corrupted rows (`memorized` NaN) the uncorrupted ones stand for them, so that a network
+    that groks is in coexistence.
+
+    Args:
+      test_accuracy: fraction of right answers on the test rows; arrays broadcast.
+      memorized: see `corruption`.
+      uncorrupted_accuracy: see `corruption`.
+      threshold: above one half.
+
+    Raises:
+      ValueError: for another threshold.
+
+    Reference: Doshi et al. 2023, section 2. Differs: these thresholds are this library's, and what
+    is neither generalization nor memorization is one phase.
+    """
+    if not 0.5 < threshold <= 1:
+        raise ValueError(f"threshold must be in (0.5, 1], got {threshold!r}.")
+    test, memorized, uncorrupted = np.broadcast_arrays(
+        *(np.asarray(x, float) for x in (test_accuracy, memorized, uncorrupted_accuracy))
+    )
+    memorized = np.where(np.isnan(memorized), uncorrupted, memorized)
+    generalizes, memorizes = test >= threshold, memorized >= threshold
+    return np.select(
+        [
+            generalizes & memorizes,
+            generalizes & (memorized <= 1 - threshold),
+            generalizes,
+            memorizes & (uncorrupted >= threshold),
+        ],
+        ["coexistence", "full inversion", "partial inversion", "memorization"],
+        "forgetting",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -314,8 +314,8 @@ def test_evaluate_counts_and_averages():
     ("call", "message"),
     [
         (lambda: analytic.analytic_weights(7, 2), "width of at least 3, got width=2"),
-        (lambda: analytic.analytic_weights(7, 0, key=jax.random.key(0)), "width must be at least"),
-        (lambda: analytic.analytic_weights(7, 6.5), "width must be an integer"),
+        (lambda: analytic.analytic_weights(7, 0, key=jax.random.key(0)), "a positive integer"),
+        (lambda: analytic.analytic_weights(7, 6.5), "width must be a positive integer"),
         (lambda: analytic.analytic_weights(2, 6), "at least 3"),
         (lambda: analytic.analytic_weights(12, 6, frequencies=(2,)), "share the factor 2"),
         (lambda: analytic.analytic_weights(12, 12, frequencies=(3, 3)), "differ"),
@@ -340,7 +340,7 @@ def test_evaluate_counts_and_averages():
         (lambda: analytic.analytic_addition(7, 3, construction="pizza"), "two operands"),
         (lambda: analytic.analytic_addition(7, 3, coefficients=(1, 1)), "2 entries"),
         (lambda: analytic.analytic_addition(7, coefficients=(1, 0.5)), "must be an integer"),
-        (lambda: analytic.analytic_addition(7, 0), "operands must be at least 1"),
+        (lambda: analytic.analytic_addition(7, 0), "operands must be a positive integer"),
         (lambda: analytic.best_frequencies(7, 4), "between 1 and 3"),
     ],
 )

@@ -24,6 +24,7 @@ PACKAGE = ROOT / "grokjax"
 
 # A module imports from lower floors only; modules of one floor do not know each other.
 FLOORS = [
+    {"checks"},
     {"tasks", "spectral", "survival", "losses", "optimizers"},
     {"models"},
     {"analytic"},

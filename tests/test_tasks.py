@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import jax
@@ -100,7 +101,7 @@ def test_every_row_is_equally_likely_to_be_trained_on():
 def test_train_only_rows_are_trained_on_at_every_alpha_and_never_tested():
     task = tasks.modular_addition(5)
     extra = np.arange(25) % 7 == 0
-    task = tasks.dataclasses.replace(task, train_only=extra)
+    task = dataclasses.replace(task, train_only=extra)
     order = tasks.split_order(task, jax.random.key(3))
     for alpha in (0.2, 0.5, 0.8):
         count = tasks.num_train_rows(task, alpha)
@@ -134,6 +135,129 @@ def test_restricting_an_operand_keeps_whole_rows_of_the_table():
     assert np.all(task.tokens.sum(axis=1) % 10 == task.labels)
 
 
+GROUPS = [(n, False) for n in (2, 3, 4, 5)] + [(n, True) for n in (3, 4, 5)]
+
+
+@pytest.mark.parametrize(("n", "alternating"), GROUPS)
+def test_permutation_groups_are_groups(n, alternating):
+    task = tasks.permutation_group(n, alternating=alternating)
+    size = task.num_classes
+    assert size == np.prod(range(1, n + 1)) // (2 if alternating else 1)
+    assert task.num_rows == size**2
+    table = task.labels.reshape(size, size)
+    everything = np.arange(size)
+    assert np.array_equal(table[0], everything)
+    assert np.array_equal(table[:, 0], everything)
+    for lines in (table, table.T):  # so every element has an inverse on both sides
+        assert np.array_equal(np.sort(lines, axis=1), np.tile(everything, (size, 1)))
+    a, b, c = np.random.default_rng(n).integers(size, size=(3, 2000))
+    assert np.array_equal(table[table[a, b], c], table[a, table[b, c]])
+    assert np.array_equal(table, table.T) == (size <= 3)
+
+
+def test_permutations_are_in_lexicographic_order_and_apply_the_last_factor_first():
+    elements = list(itertools.permutations(range(4)))
+    task = tasks.permutation_group(4)
+    for (a, b), label in zip(task.tokens[::7], task.labels[::7], strict=True):
+        assert elements[label] == tuple(elements[a][elements[b][x]] for x in range(4))
+    even = [e for e in elements if sum(e[i] > e[j] for i in range(4) for j in range(i, 4)) % 2 == 0]
+    assert even[1] == (0, 2, 3, 1)
+    product = tasks.permutation_group(4, alternating=True).labels.reshape(12, 12)[1, 1]
+    assert even[product] == (0, 3, 1, 2)
+
+
+def test_the_three_operations_of_power_agree_with_the_product():
+    product = tasks.permutation_group(4).labels.reshape(24, 24)
+    conjugate = tasks.permutation_group(4, "a b a^-1").labels.reshape(24, 24)
+    sandwich = tasks.permutation_group(4, "a b a").labels.reshape(24, 24)
+    for a, b in itertools.product(range(24), repeat=2):
+        assert product[conjugate[a, b], a] == product[a, b]
+        assert sandwich[a, b] == product[product[a, b], a]
+    assert tasks.permutation_group(5).chance == pytest.approx(1 / 120)
+    # Conjugates of the identity are the identity.
+    assert (conjugate == 0).sum() == 24
+
+
+TERMS = [
+    [(1, (3, 0)), (1, (1, 2)), (1, (0, 1))],
+    [(2, (1, 1)), (-3, (0, 0))],
+    [(4, (2, 0, 1)), (1, (0, 5, 0))],
+    [(1, (60,))],  # beyond 64-bit integers
+]
+
+
+@pytest.mark.parametrize("p", [2, 6, 7])
+@pytest.mark.parametrize("terms", TERMS)
+def test_polynomials_agree_with_integers(p, terms):
+    task = tasks.modular_polynomial(p, terms)
+    assert task.num_rows == p ** len(terms[0][1])
+    for row, label in zip(task.tokens.tolist(), task.labels.tolist(), strict=True):
+        value = sum(
+            c * np.prod([n**a for n, a in zip(row, exponents, strict=True)], dtype=object)
+            for c, exponents in terms
+        )
+        assert label == value % p
+
+
+def test_polynomials_are_named_as_they_are_written():
+    names = [tasks.modular_polynomial(7, terms).name for terms in TERMS]
+    assert names == [
+        "n1^3+n1n2^2+n2 mod 7",
+        "2n1n2+4 mod 7",
+        "4n1^2n3+n2^5 mod 7",
+        "n1^60 mod 7",
+    ]
+
+
+def test_alpha_of_a_sample_is_a_fraction_of_the_whole_table():
+    task = tasks.modular_addition(11, 4, num_rows=2000, key=jax.random.key(0))
+    assert task.table_rows == 11**4
+    order = tasks.split_order(task, jax.random.key(1))
+    for alpha in (0.01, 0.05, 0.1):
+        count = tasks.num_train_rows(task, alpha)
+        assert count == round(alpha * 11**4)
+        assert int(tasks.split(task, order, count).test.sum()) == 2000 - count
+    assert tasks.modular_addition(11, 4).table_rows is None
+    # A sample of the whole table splits as the table does.
+    whole = tasks.modular_addition(5, num_rows=25, key=jax.random.key(0))
+    assert tasks.num_train_rows(whole, 0.3) == tasks.num_train_rows(tasks.modular_addition(5), 0.3)
+    restricted = tasks.restrict_operand(whole, 0.4, jax.random.key(0))
+    assert (restricted.table_rows, restricted.num_rows) == (10, 10)
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """Sums of four operands, and all those of two and three to train on."""
+    task = tasks.modular_addition(7, 4, num_rows=600, key=jax.random.key(0))
+    return tasks.with_extra_training(task, *(tasks.modular_addition(7, k) for k in (2, 3)))
+
+
+def test_extra_training_rows_are_padded_true_and_come_last(mixed):
+    assert mixed.num_rows == 600 + 49 + 343
+    assert mixed.tokens.dtype == mixed.labels.dtype == np.int32
+    operands = np.where(mixed.tokens == tasks.PAD, 0, mixed.tokens)
+    assert np.array_equal(operands.sum(axis=1) % 7, mixed.labels)
+    padding = (mixed.tokens == tasks.PAD).sum(axis=1)
+    assert padding.tolist() == [0] * 600 + [2] * 49 + [1] * 343
+    assert np.array_equal(mixed.train_only, padding > 0)
+
+
+def test_extra_training_rows_are_in_every_training_set(mixed):
+    order = tasks.split_order(mixed, jax.random.key(0))
+    for alpha in (0.02, 0.1, 0.2):
+        count = tasks.num_train_rows(mixed, alpha)
+        assert count == round(alpha * 7**4) + 392
+        split = tasks.split(mixed, order, count)
+        assert np.all(np.asarray(split.train)[600:])
+        assert int(split.test.sum()) == 600 - round(alpha * 7**4)
+
+
+def test_extra_training_rows_can_be_added_twice(mixed):
+    again = tasks.with_extra_training(mixed, tasks.modular_addition(7, 1))
+    assert again.train_only.sum() == 392 + 7
+    assert again.table_rows == 7**4
+
+
 def test_primes():
     assert [p for p in range(30) if tasks.is_prime(p)] == [2, 3, 5, 7, 11, 13, 17, 19, 23, 29]
     assert tasks.next_prime(24) == 29
@@ -143,16 +267,19 @@ BAD = [
     (lambda: tasks.modular_addition(1), "at least 2, got 1"),
     (lambda: tasks.modular_addition(0), "at least 2"),
     (lambda: tasks.modular_addition(-7), "at least 2"),
-    (lambda: tasks.modular_addition(7.0), "integer, got 7.0"),
-    (lambda: tasks.modular_addition("97"), "integer, got '97'"),
+    (lambda: tasks.modular_addition(7.0), "at least 2, got 7.0"),
+    (lambda: tasks.modular_addition("97"), "at least 2, got '97'"),
     (lambda: tasks.modular_addition(True), "at least 2, got True"),
-    (lambda: tasks.modular_addition(5, 0), "operands must be at least 1"),
+    (lambda: tasks.modular_addition(5, 0), "operands must be a positive integer"),
     (lambda: tasks.modular_addition(5, coefficients=(1, 2, 3)), "3 entries for operands=2"),
-    (lambda: tasks.modular_addition(5, coefficients=(1, 0.5)), "coefficients must be integers"),
+    (
+        lambda: tasks.modular_addition(5, coefficients=(1, 0.5)),
+        "each coefficient must be an integer",
+    ),
     (lambda: tasks.modular_addition(97, 5), "num_rows"),
     (lambda: tasks.modular_addition(97, 5, num_rows=10), "needs a key"),
     (lambda: tasks.modular_addition(5, num_rows=26, key=jax.random.key(0)), "25 rows"),
-    (lambda: tasks.modular_addition(5, num_rows=0, key=jax.random.key(0)), "at least 1"),
+    (lambda: tasks.modular_addition(5, num_rows=0, key=jax.random.key(0)), "positive integer"),
     (lambda: tasks.modular_division(12), "prime modulus, got p=12.*such as 13"),
     (lambda: tasks.modular_division(1), "at least 2"),
     (lambda: tasks.modular_function(5, lambda n, m: n / (m + 1), "f"), "integer arithmetic"),
@@ -161,6 +288,35 @@ BAD = [
     (lambda: tasks.from_table([[0, 1, 2], [1, 2, 0]]), "square"),
     (lambda: tasks.restrict_operand(tasks.modular_addition(5), 0.1, jax.random.key(0)), "0.2"),
     (lambda: tasks.restrict_operand(tasks.modular_addition(5), 1.5, jax.random.key(0)), "1.5"),
+    (lambda: tasks.permutation_group(1), "at least 2 and below 7, got 1"),
+    (lambda: tasks.permutation_group(7), "below 7, got 7"),
+    (lambda: tasks.permutation_group(2, alternating=True), "at least 3"),
+    (lambda: tasks.permutation_group(3, "b a"), '"a b a\\^-1" or "a b a", got \'b a\''),
+    (lambda: tasks.modular_polynomial(5, []), "one exponent for each operand"),
+    (lambda: tasks.modular_polynomial(5, [(1, ())]), "one exponent for each operand"),
+    (lambda: tasks.modular_polynomial(5, [(1, (1,)), (1, (1, 2))]), "one exponent for each"),
+    (lambda: tasks.modular_polynomial(5, [(1, (1, -1))]), "at least 0, got -1"),
+    (lambda: tasks.modular_polynomial(5, [(0.5, (1, 1))]), "each coefficient must be an integer"),
+    (lambda: tasks.modular_polynomial(97, [(1, (1,) * 5)]), "give num_rows"),
+    (lambda: tasks.with_extra_training(tasks.modular_addition(5)), "at least one"),
+    (
+        lambda: tasks.with_extra_training(tasks.modular_addition(5), tasks.modular_addition(7)),
+        "7 classes and 2 operands",
+    ),
+    (
+        lambda: tasks.with_extra_training(tasks.modular_addition(5), tasks.modular_addition(5, 3)),
+        "at most as many operands",
+    ),
+    (
+        lambda: tasks.with_extra_training(tasks.modular_addition(5), tasks.modular_addition(5)),
+        "without common rows",
+    ),
+    (
+        lambda: tasks.num_train_rows(
+            tasks.modular_addition(11, 4, num_rows=100, key=jax.random.key(0)), 0.01
+        ),
+        "no test row among the 100 .* a sample of 14,641; use an alpha between .* sample more rows",
+    ),
     (lambda: tasks.num_train_rows(tasks.modular_addition(5), 0.01), "no training row"),
     (lambda: tasks.num_train_rows(tasks.modular_addition(5), 0.999), "no test row"),
     (lambda: tasks.num_train_rows(tasks.modular_addition(5), float("nan")), "alpha=nan"),

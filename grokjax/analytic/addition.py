@@ -23,10 +23,10 @@ from grokjax.analytic.constructions import (
     Params,
     addition_weights,
     build,
-    check_integer,
     relabel_inputs,
 )
 from grokjax.analytic.frequencies import best_frequencies
+from grokjax.checks import check_integer
 from grokjax.models import QuadraticMLP
 
 
@@ -140,7 +140,7 @@ def analytic_addition(
     operands = check_integer("operands", operands, at_least=1)
     if coefficients is None:
         coefficients = (1,) * operands
-    coefficients = [check_integer("coefficients", c) for c in coefficients]
+    coefficients = [check_integer("each coefficient", c) for c in coefficients]
     if len(coefficients) != operands:
         raise ValueError(
             f"coefficients has {len(coefficients)} entries for operands={operands}; give one each."

@@ -17,9 +17,9 @@ from grokjax.analytic.constructions import (
     Params,
     addition_weights,
     build,
-    check_integer,
     relabel_inputs,
 )
+from grokjax.checks import check_integer
 from grokjax.models import QuadraticMLP
 
 ResidueMap = Callable[[np.ndarray], Any]  # a function of integer arrays, such as lambda n: n * n
@@ -127,7 +127,7 @@ def analytic_multiplication(
     log = discrete_log(p)
     others = None if width is None else width - 1
     base1, base2 = addition_weights(p - 1, len(exponents), construction, frequencies, others, key)
-    powers = np.array([check_integer("exponents", a) for a in exponents])
+    powers = np.array([check_integer("each exponent", a) for a in exponents])
     # The logarithm of 1 stands for a zero operand where it has no say.
     w1 = relabel_inputs(base1, [np.where(log < 0, 0, a * log) % (p - 1) for a in powers])
     w1[powers != 0, 0] = 0.0

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from grokjax.analytic.frequencies import check_frequencies
+from grokjax.checks import check_integer
 from grokjax.models import QuadraticMLP, power, square
 
 Params = dict[str, jax.Array]
@@ -108,21 +108,6 @@ def build(
     weights = {"w1": scale * gain * w1, "w2": (scale * gain**-operands)[:, None] * w2}
     # Unlike jnp.asarray this does not compile a conversion for every shape.
     return model, jax.device_put({k: w.astype(np.float32) for k, w in weights.items()})
-
-
-def check_integer(name: str, value: Any, at_least: float = -math.inf) -> int:
-    """`value` as a Python int.
-
-    Raises:
-      ValueError: if it is not an integer of at least `at_least`; the message says which argument.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise ValueError(f"{name} must be an integer, got {value!r}.") from None
-    if number < at_least:
-        raise ValueError(f"{name} must be at least {at_least}, got {number}.")
-    return number
 
 
 # --------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def analytic_polynomial(
     Example:
       >>> from grokjax import analytic, tasks
       >>> model, params = analytic.analytic_polynomial(7, [(1, (3, 0)), (1, (1, 2)), (1, (0, 1))])
-      >>> task = tasks.modular_function(7, lambda n, m: n**3 + n * m**2 + m, "n^3+nm^2+m")
+      >>> task = tasks.modular_polynomial(7, [(1, (3, 0)), (1, (1, 2)), (1, (0, 1))])
       >>> analytic.evaluate(model, params, task).accuracy
       1.0
     """

@@ -1,12 +1,13 @@
 """Gromov's two-layer network, whose solution of modular addition is known in closed form."""
 
 import dataclasses
-import operator
 from collections.abc import Callable
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
+
+from grokjax.checks import check_integer
 
 Params = dict[str, jax.Array]
 
@@ -73,16 +74,8 @@ class QuadraticMLP:
 
     def __post_init__(self):
         for name, least in (("p", 2), ("width", 1), ("operands", 1)):
-            value = getattr(self, name)
-            try:
-                valid = operator.index(value) >= least
-            except TypeError:
-                valid = False
-            if not valid:
-                raise ValueError(
-                    f"{name} must be an integer of at least {least}, got {name}={value!r}."
-                )
-            object.__setattr__(self, name, int(value))
+            value = check_integer(name, getattr(self, name), at_least=least)
+            object.__setattr__(self, name, value)
         if self.parameterization not in ("mean_field", "standard"):
             raise ValueError(
                 f'parameterization must be "mean_field" or "standard", got '
