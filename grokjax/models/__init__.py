@@ -5,14 +5,24 @@ To add one, write a frozen dataclass with the two methods, in any file. Equal mo
 so a fresh but equal model never recompiles anything.
 """
 
+import importlib
 import inspect
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import jax
 
+from grokjax.models.linen import LinenModel as LinenModel
+from grokjax.models.mixture import LogitTable as LogitTable
+from grokjax.models.mixture import Mixture as Mixture
+from grokjax.models.noise import with_weight_noise as with_weight_noise
 from grokjax.models.quadratic import QuadraticMLP as QuadraticMLP
 from grokjax.models.quadratic import power as power
 from grokjax.models.quadratic import square as square
+
+if TYPE_CHECKING:
+    from grokjax.models.lstm import LSTM as LSTM
+    from grokjax.models.mlp import MLP as MLP
+    from grokjax.models.transformer import Transformer as Transformer
 
 Params = Any
 
@@ -46,3 +56,9 @@ def sweepable(model: Any) -> dict[str, inspect.Parameter]:
     }
     passed_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     return sweepable(model.model) | own if passed_on else own
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"LSTM", "MLP", "Transformer"}:  # on demand: they import flax.linen
+        return getattr(importlib.import_module(f"grokjax.models.{name.lower()}"), name)
+    raise AttributeError(f"module 'grokjax.models' has no attribute {name!r}")

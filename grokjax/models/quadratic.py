@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
-from grokjax.checks import check_integer
+from grokjax.models import fields
+from grokjax.models.noise import dropout as drop
 
 Params = dict[str, jax.Array]
 
@@ -73,16 +74,9 @@ class QuadraticMLP:
     normalize: bool = False
 
     def __post_init__(self):
-        for name, least in (("p", 2), ("width", 1), ("operands", 1)):
-            value = check_integer(name, getattr(self, name), at_least=least)
-            object.__setattr__(self, name, value)
-        if self.parameterization not in ("mean_field", "standard"):
-            raise ValueError(
-                f'parameterization must be "mean_field" or "standard", got '
-                f"{self.parameterization!r}."
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}.")
+        fields.check_counts(self, p=2, width=1, operands=1)
+        fields.check_choice(self, "parameterization", "mean_field", "standard")
+        fields.check_dropout(self)
 
     @property
     def input_scale(self) -> float:
@@ -126,11 +120,17 @@ class QuadraticMLP:
         return self.input_scale * sum(rows[1:], rows[0])
 
     def apply(
-        self, params: Params, tokens: jax.Array, *, key: jax.Array | None = None
+        self,
+        params: Params,
+        tokens: jax.Array,
+        *,
+        key: jax.Array | None = None,
+        dropout: Any = None,
     ) -> jax.Array:
-        """Logits: int32[..., S] -> float[..., p]; `key` is that of the dropout, None without it."""
-        hidden = self.activation(self.preactivations(params, tokens))
-        if key is not None and self.dropout:
-            kept = jax.random.bernoulli(key, 1 - self.dropout, hidden.shape)
-            hidden = jnp.where(kept, hidden / (1 - self.dropout), 0.0)
+        """Logits: int32[..., S] -> float[..., p]; `key` is that of the dropout, None without it.
+
+        `dropout` takes the place of the field's value, and can be a lane column.
+        """
+        rate = self.dropout if dropout is None else dropout
+        hidden = drop(key, self.activation(self.preactivations(params, tokens)), rate)
         return self.output_scale * (hidden @ params["w2"])

@@ -1,0 +1,50 @@
+"""What the networks of flax.linen share: torch's layers, and one evaluation for each token."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+def uniform(fan_in: int) -> Callable[..., jax.Array]:
+    """Initializer: uniform in +-1/sqrt(fan_in), torch's default for linear and recurrent layers."""
+
+    def draw(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+        # The barrier keeps a compiler from merging the factor into the sampling, which would make
+        # the last bit depend on what else is compiled along.
+        unit = jax.random.uniform(key, shape, dtype, minval=-1.0, maxval=1.0)
+        return fan_in**-0.5 * jax.lax.optimization_barrier(unit)
+
+    return draw
+
+
+def linear(inputs: int, features: int, *, bias: bool = True, name: str | None = None) -> nn.Dense:
+    """A linear layer with the initial weights and biases of torch's, uniform(+-1/sqrt(inputs))."""
+    initial = uniform(inputs)
+    return nn.Dense(features, use_bias=bias, kernel_init=initial, bias_init=initial, name=name)
+
+
+def embedding(tokens: int, width: int) -> nn.Embed:
+    """An embedding with the initial weights of torch's, N(0, 1)."""
+    return nn.Embed(tokens, width, embedding_init=nn.initializers.normal(1.0), name="embed")
+
+
+def by_token(vocabulary: int, tokens: jax.Array) -> tuple[jax.Array, Callable[[Any], Any]]:
+    """Where to evaluate a function of single tokens, and how to get its values for all rows.
+
+    A network's first layers depend on one token. With more rows than tokens they are evaluated once
+    for each token, and the rows look the results up.
+
+    Args:
+      vocabulary: how many different tokens there are.
+      tokens: int32[B]; those below 0 get the value of some token, to be masked.
+
+    Returns:
+      Tokens, int32[V] or int32[B], and a function that maps arrays [V or B, ...] to [B, ...].
+    """
+    if tokens.size <= vocabulary:
+        return jnp.maximum(tokens, 0), lambda tree: tree
+    look_up = lambda table: table.at[tokens].get(mode="clip")
+    return jnp.arange(vocabulary), lambda tree: jax.tree.map(look_up, tree)

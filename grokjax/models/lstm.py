@@ -1,0 +1,168 @@
+"""The long short-term memory that reads one operand after another."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from grokjax.models import fields
+from grokjax.models.layers import by_token, embedding, linear, uniform
+from grokjax.models.noise import dropout as drop
+
+
+@dataclasses.dataclass(frozen=True)
+class LSTM:
+    """Layers of LSTM cells over the operands; the last hidden state is read out linearly.
+
+        i, f, g, o = split(W_x x + b_x + W_h h + b_h)
+        c = sigmoid(f) c + sigmoid(i) tanh(g),  h = sigmoid(o) tanh(c),  logits = b + W h
+
+    where x is the one-hot operand or its embedding, and in later layers the hidden state below,
+    with dropout. The equations, the order of the gates, the two biases and the initial weights,
+    uniform in +-1/sqrt(width), are torch's; both biases are kept, since two get twice the update of
+    one. The defaults are S2's network. `LSTM(97, width=144, embedding=128, vocabulary=97)` is S1's
+    size: 324,864 parameters besides embedding and readout.
+
+    Attributes:
+      p: the modulus.
+      layers: cells stacked on each other.
+      width: hidden units of each.
+      embedding: width of the embedding; None for one-hot operands.
+      vocabulary: inputs, and classes; p where that is more.
+      dropout: probability that a unit between two layers is dropped in training; also a lane
+        column.
+
+    Any number of operands. `PAD` leaves the states as they are, so a padded equation is the same
+    equation alone.
+
+    Raises:
+      ValueError: for sizes below 1, p below 2, or dropout outside [0, 1).
+
+    Reference: Hochreiter and Schmidhuber 1997; S2 section 3.2 and figure 3; S1 section 3.1.
+    """
+
+    p: int
+    layers: int = 2
+    width: int = 128
+    embedding: int | None = None
+    vocabulary: int = 239
+    dropout: float = 0.1
+
+    def __post_init__(self):
+        fields.check_counts(self, p=2, layers=1, width=1, vocabulary=1)
+        if self.embedding is not None:
+            fields.check_counts(self, embedding=1)
+        fields.check_dropout(self)
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the logits: `max(vocabulary, p)`."""
+        return max(self.vocabulary, self.p)
+
+    def init(self, key: jax.Array, tokens: jax.Array) -> Any:
+        """Random parameters, for any number of operands."""
+        return _Network(self).init(key, tokens, None, 0.0)["params"]
+
+    def apply(
+        self,
+        params: Any,
+        tokens: jax.Array,
+        *,
+        key: jax.Array | None = None,
+        dropout: Any = None,
+    ) -> jax.Array:
+        """Logits: int32[..., S] -> float[..., C]; `dropout` in place of the field's value."""
+        rate = self.dropout if dropout is None else dropout
+        logits = _Network(self).apply({"params": params}, tokens, key, rate)
+        return logits  # pyright: ignore[reportReturnType]
+
+
+class _Network(nn.Module):
+    model: LSTM
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array, key: jax.Array | None, rate: Any) -> jax.Array:
+        model = self.model
+        columns = list(tokens.reshape(-1, tokens.shape[-1]).T)
+        real = [column[:, None] >= 0 for column in columns]
+        hidden = self._first_layer(columns, real)
+        for layer in range(1, model.layers):
+            if key is not None:
+                keys = jax.random.split(jax.random.fold_in(key, layer), len(columns))
+                hidden = [drop(k, h, rate) for k, h in zip(keys, hidden, strict=True)]
+            cell = _Cell(model.width, model.width, name=f"cell_{layer}")
+            hidden = _unroll(cell, [cell.from_input(h) for h in hidden], real)
+        logits = linear(model.width, model.num_classes, name="readout")(hidden[-1])
+        return logits.reshape(*tokens.shape[:-1], model.num_classes)
+
+    def _first_layer(self, columns: list[jax.Array], real: list[jax.Array]) -> list[jax.Array]:
+        """Hidden states after each operand; what depends on one operand is looked up."""
+        model = self.model
+        inputs = model.embedding or model.num_classes
+        cell = _Cell(inputs, model.width, name="cell_0")
+        if model.embedding is None:
+            from_token = cell.from_token
+        else:
+            embed = embedding(model.num_classes, model.embedding)
+            from_token = lambda token: cell.from_input(embed(token))
+        distinct, look_ups = zip(*(by_token(model.p, column) for column in columns), strict=True)
+        gates = [from_token(token) for token in distinct]
+        later = [look_up(table) for look_up, table in zip(look_ups[1:], gates[1:], strict=True)]
+        return _unroll(cell, [gates[0], *later], real, look_ups[0])
+
+
+class _Cell(nn.Module):
+    """The weights of one layer; gates are float[B, 4K] in torch's order i, f, g, o."""
+
+    inputs: int
+    width: int
+
+    def setup(self):
+        initial = uniform(self.width)
+        self.weight_x = self.param("weight_x", initial, (self.inputs, 4 * self.width))
+        self.weight_h = self.param("weight_h", initial, (self.width, 4 * self.width))
+        self.bias_x = self.param("bias_x", initial, (4 * self.width,))
+        self.bias_h = self.param("bias_h", initial, (4 * self.width,))
+
+    def from_token(self, token: jax.Array) -> jax.Array:
+        """What a one-hot input adds to the gates, and the biases."""
+        return self.weight_x[token] + (self.bias_x + self.bias_h)[None]
+
+    def from_input(self, x: jax.Array) -> jax.Array:
+        """What an input adds to the gates, and the biases."""
+        return x @ self.weight_x + (self.bias_x + self.bias_h)[None]
+
+    def from_state(self, h: jax.Array) -> jax.Array:
+        """What the hidden state adds to the gates."""
+        return h @ self.weight_h
+
+    def step(self, gates: jax.Array, c: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """The next state; without one before, there is nothing to forget."""
+        i, f, g, o = jnp.split(gates, 4, axis=-1)
+        new = nn.sigmoid(i) * jnp.tanh(g)
+        c = new if c is None else nn.sigmoid(f) * c + new
+        return c, nn.sigmoid(o) * jnp.tanh(c)
+
+
+def _unroll(
+    cell: _Cell,
+    gates: list[jax.Array],
+    real: list[jax.Array],
+    look_up: Callable[[Any], Any] = lambda tree: tree,
+) -> list[jax.Array]:
+    """Hidden states after each input, float[B, K], from what the inputs add to the gates.
+
+    The first step may be evaluated once for each token: `look_up` then gets the rows of the batch.
+    """
+    c, h = cell.step(gates[0])
+    c, h, back = (jnp.where(real[0], x, 0.0) for x in look_up((c, h, cell.from_state(h))))
+    states = [h]
+    for added, is_real in zip(gates[1:], real[1:], strict=True):
+        new_c, new_h = cell.step(added + back, c)
+        c, h = jnp.where(is_real, new_c, c), jnp.where(is_real, new_h, h)
+        back = cell.from_state(h)
+        states.append(h)
+    return states

@@ -1,0 +1,114 @@
+"""The multilayer perceptron on one-hot or embedded operands."""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from grokjax.models import fields
+from grokjax.models.layers import by_token, embedding, linear, uniform
+from grokjax.models.noise import dropout as drop
+
+
+@dataclasses.dataclass(frozen=True)
+class MLP:
+    """Fully connected ReLU layers on the operands side by side, one-hot or embedded.
+
+        h_1 = relu(b_1 + sum_s W_1[s] x_s),  h_l = relu(b_l + W_l h_{l-1}),  logits = b + W h_L
+
+    with dropout after each hidden layer, and `x_s` the one-hot operand s or its embedding. The
+    defaults are S2's network, 478-256-256-239. `MLP(97, hidden=(448, 448), embedding=128,
+    vocabulary=97)` is S1's size. Weights and biases start uniform in +-1/sqrt(inputs of the layer),
+    embeddings from N(0, 1), as torch's.
+
+    Attributes:
+      p: the modulus.
+      operands: S; shorter equations leave theirs `PAD`, and then add nothing.
+      hidden: units of the hidden layers.
+      embedding: width of the embedding that the operands share; None for one-hot operands.
+      vocabulary: inputs of an operand, and classes; p where that is more.
+      dropout: probability that a hidden unit is dropped in training; also a lane column.
+
+    Differs: a version of S2's authors' code has three hidden layers; the text, and this, has two.
+
+    Raises:
+      ValueError: for sizes below 1, p below 2, dropout outside [0, 1), or, in `init` and `apply`,
+        equations of another number of operands.
+
+    Reference: S2 section 3.2 and figure 4; S1 section 3.1.
+    """
+
+    p: int
+    operands: int = 2
+    hidden: tuple[int, ...] = (256, 256)
+    embedding: int | None = None
+    vocabulary: int = 239
+    dropout: float = 0.1
+
+    def __post_init__(self):
+        fields.check_counts(self, p=2, operands=1, vocabulary=1)
+        fields.check_widths(self, "hidden")
+        if self.embedding is not None:
+            fields.check_counts(self, embedding=1)
+        fields.check_dropout(self)
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the logits: `max(vocabulary, p)`."""
+        return max(self.vocabulary, self.p)
+
+    def init(self, key: jax.Array, tokens: jax.Array) -> Any:
+        """Random parameters."""
+        return _Network(self).init(key, tokens, None, 0.0)["params"]
+
+    def apply(
+        self,
+        params: Any,
+        tokens: jax.Array,
+        *,
+        key: jax.Array | None = None,
+        dropout: Any = None,
+    ) -> jax.Array:
+        """Logits: int32[..., S] -> float[..., C]; `dropout` in place of the field's value."""
+        rate = self.dropout if dropout is None else dropout
+        logits = _Network(self).apply({"params": params}, tokens, key, rate)
+        return logits  # pyright: ignore[reportReturnType]
+
+
+class _Network(nn.Module):
+    model: MLP
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array, key: jax.Array | None, rate: Any) -> jax.Array:
+        model = self.model
+        if tokens.shape[-1] != model.operands:
+            raise ValueError(
+                f"the equations have {tokens.shape[-1]} operands, and the model "
+                f"operands={model.operands}; make it MLP(operands={tokens.shape[-1]})."
+            )
+        columns = tokens.reshape(-1, model.operands).T
+        depth = len(model.hidden)
+        keys = [None] * depth if key is None else jax.random.split(key, depth)
+        h = self._first_layer(columns)
+        for layer, features in enumerate((*model.hidden[1:], model.num_classes)):
+            h = drop(keys[layer], nn.relu(h), rate)
+            h = linear(h.shape[-1], features, name=f"layer_{layer + 1}")(h)
+        return h.reshape(*tokens.shape[:-1], model.num_classes)
+
+    def _first_layer(self, columns: jax.Array) -> jax.Array:
+        """Preactivations: int32[S, B] -> float[B, K], rows of the weights, no one-hot product."""
+        model = self.model
+        inputs = model.embedding or model.num_classes
+        initial = uniform(model.operands * inputs)
+        weights = self.param("kernel_0", initial, (model.operands, inputs, model.hidden[0]))
+        h = self.param("bias_0", initial, (model.hidden[0],))[None]
+        embed = None
+        if model.embedding is not None:
+            embed = embedding(model.num_classes, model.embedding)
+        for weight, column in zip(weights, columns, strict=True):
+            distinct, look_up = by_token(model.p, column)
+            rows = weight[distinct] if embed is None else embed(distinct) @ weight
+            h = h + jnp.where(column[:, None] < 0, 0.0, look_up(rows))
+        return h
