@@ -10,7 +10,7 @@ import numpy as np
 import xarray
 
 from grokjax.results import files
-from grokjax.results.dataset import join, unstack
+from grokjax.results.dataset import join, lane_columns, unstack
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,14 +51,52 @@ class SweepResult:
     def select(self, lanes: Sequence[int] | np.ndarray) -> "SweepResult":
         """Some of the lanes, by number, in that order; with their parameters."""
         lanes = np.asarray(lanes, int)
-
-        def take(tree: Any) -> Any:
-            if isinstance(tree, Mapping):
-                return {name: take(value) for name, value in tree.items()}
-            return np.asarray(tree)[lanes]
-
-        params = None if self.params is None else take(self.params)
+        params = None if self.params is None else _take(self.params, lanes)
         return SweepResult(self.dataset.isel(lane=lanes), params)
+
+    def branch(self, lanes: Mapping[str, Any], match: Sequence[str] = ()) -> dict[str, Any]:
+        """Parameters for lanes that go on from these, for `run_sweep(initial=...)`.
+
+        Each new lane gets those of the one lane here that has the same values in the columns
+        `match`; without any, all get those of the only lane there is. So one trained network goes
+        on under many conditions, and all of them start with the measurements it ended with.
+
+        Args:
+          lanes: the new ones, from `grid` or `zip_lanes`.
+          match: columns of both tables.
+
+        Raises:
+          ValueError: if there are no parameters, a column is missing, or a new lane has no match,
+            or several.
+
+        Example:
+          parents = run_sweep(recipe, task, grid(alpha=0.7, seed=range(3), ...), ...)
+          lanes = grid(alpha=[0.05, 0.1, 0.2], seed=range(3), ...)
+          run_sweep(recipe, task, lanes, initial=parents.branch(lanes, ["seed"]), ...)
+        """
+        if self.params is None:
+            raise ValueError(
+                'this result has no parameters to go on from; make it with keep_params="final".'
+            )
+        number = max(len(np.atleast_1d(column)) for column in lanes.values())
+        matching = np.ones((number, self.dataset.sizes["lane"]), bool)
+        own = lane_columns(self.dataset)
+        for name in match:
+            if name not in own or name not in lanes:
+                raise ValueError(
+                    f"{name!r} is no column of both: the result has {list(own)}, and the new lanes "
+                    f"have {list(lanes)}."
+                )
+            matching &= np.asarray(lanes[name]).reshape(-1, 1) == own[name]
+        counts = matching.sum(axis=1)
+        if (counts != 1).any():
+            lane = int((counts != 1).argmax())
+            has = {name: np.broadcast_to(lanes[name], number)[lane].item() for name in match}
+            raise ValueError(
+                f"new lane {lane} has {counts[lane]} lanes to go on from, with {has or 'match=()'}, and "
+                "needs one; select() the lanes to choose from, or name more columns in match."
+            )
+        return _take(self.params, matching.argmax(axis=1))
 
     def save(self, directory: str | os.PathLike) -> None:
         """Write `results.nc`, `config.json` (the attributes) and `params.nc` into a directory.
@@ -67,6 +105,12 @@ class SweepResult:
         ever reads half a file.
         """
         files.write(pathlib.Path(directory), self.dataset, self.params)
+
+
+def _take(tree: Any, lanes: np.ndarray) -> Any:
+    if isinstance(tree, Mapping):
+        return {name: _take(value, lanes) for name, value in tree.items()}
+    return np.asarray(tree)[lanes]
 
 
 def load_result(directory: str | os.PathLike) -> SweepResult:
