@@ -8,6 +8,7 @@ import importlib
 from typing import Any
 
 from grokjax import analytic as analytic
+from grokjax import kernels as kernels
 from grokjax import losses as losses
 from grokjax import measures as measures
 from grokjax import models as models

@@ -31,7 +31,8 @@ class Recipe:
     """Everything that does not vary between the lanes of a sweep.
 
     Attributes:
-      model: a frozen dataclass with `init` and `apply`, see `models.Model`.
+      model: a frozen dataclass with `init` and `apply`, see `models.Model`. Entries of its
+        parameters that its attribute `frozen` names, if it has one, stay as they began.
       loss: per-example loss, such as `losses.mse`.
       optimizer: a function of hyperparameters returning an `optax.GradientTransformation`; each of
         its arguments can be a lane column.
@@ -89,7 +90,15 @@ class Recipe:
     def build_optimizer(self, numbers: dict[str, Any]) -> optax.GradientTransformation:
         """The optimizer of a lane with these hyperparameters, traced or not."""
         names = _keywords(self.optimizer)
-        return self.optimizer(**{name: x for name, x in numbers.items() if name in names})
+        optimizer = self.optimizer(**{name: x for name, x in numbers.items() if name in names})
+        frozen = getattr(self.model, "frozen", ())
+        if not frozen:
+            return optimizer
+        # A zero gradient is not enough: weight decay and update noise would still move them.
+        return optax.multi_transform(
+            {"trained": optimizer, "frozen": optax.set_to_zero()},
+            lambda params: {name: "frozen" if name in frozen else "trained" for name in params},
+        )
 
     def apply(
         self, params: Params, tokens: jax.Array, numbers: dict[str, Any], key: Any = None

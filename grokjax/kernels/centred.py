@@ -1,0 +1,44 @@
+"""A network minus what it was at the start: the laziness knob."""
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from grokjax.models import Model, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Centred:
+    """A model without its initial function: `f(trained) - f(initial)`, zero at the start.
+
+    With the lane columns `logit_scale = a` and `learning_rate = rate / a^2` a sweep trains
+    `a (f(theta) - f(theta_0))`, at the same speed in function space for every a: kernel
+    regression for large a, feature learning for small a. Without the subtraction, `logit_scale`
+    would scale the noise of the initial function too.
+
+    Parameters: `{"trained": theta, "initial": theta_0}`, equal at the start. Only `trained` is
+    trained: no optimizer, weight decay or noise reaches `initial`.
+
+    Attributes:
+      model: the network; numbers of its own that lanes may set stay so, and noise that needs a
+        key enters `f(trained)` only.
+
+    Reference: Chizat, Oyallon and Bach 2019; Kumar et al. 2024, equation 7.
+    """
+
+    model: Model
+
+    frozen = ("initial",)  # what train.train_step leaves alone; no field
+
+    def init(self, key: jax.Array, tokens: jax.Array) -> Params:
+        """The network's parameters, twice."""
+        params = self.model.init(key, tokens)
+        return {"trained": params, "initial": params}
+
+    def apply(
+        self, params: Params, tokens: jax.Array, *, key: jax.Array | None = None, **numbers: Any
+    ) -> jax.Array:
+        """Logits minus initial logits: int32[..., S] -> float[..., C]."""
+        initial = self.model.apply(jax.lax.stop_gradient(params["initial"]), tokens, **numbers)
+        return self.model.apply(params["trained"], tokens, key=key, **numbers) - initial
