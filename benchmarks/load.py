@@ -5,7 +5,9 @@
 
 For each number of lanes a sweep is timed against the calls it makes, dispatched back to back and
 read once at the end, in turn, several times: the ratio is what reading, recording, retiring and
-refilling cost the device. Both are compiled before. Times are ratios; rates are of this machine.
+refilling cost the device. Both are compiled before. "per call" compares what twice the steps cost
+more, so that starting a sweep, which happens once, does not count. Times are ratios; rates are of
+this machine.
 """
 
 import resource
@@ -49,28 +51,34 @@ def load(
     task = tasks.modular_addition(p)
     table = Table(title=f"p={p}, width={width}, {steps} steps a lane, measured every {eval_every}")
     for heading in (
-        "lanes", "lanes/s", "lane-steps/s", "calls", "sweep/calls alone", "peak memory"
+        "lanes", "lanes/s", "lane-steps/s", "calls", "sweep/calls alone", "per call", "peak memory"
     ):  # fmt: skip
         table.add_column(heading, justify="right")
     for count in lanes:
         columns = grokjax.grid(seed=range(count), learning_rate=10.0)
-        run = lambda columns=columns: grokjax.run_sweep(
+        sweep = lambda steps, columns=columns: grokjax.run_sweep(
             recipe, task, columns, max_steps=steps, eval_every=eval_every, stop=None,
-            slots=slots, keep_params="none", progress=False,
+            slots=slots, vectorize=False, keep_params="none", progress=False,
         )  # fmt: skip
-        calls = lambda columns=columns: calls_alone(
+        alone = lambda steps, columns=columns: calls_alone(
             recipe, task, columns, np.arange(0, steps + 1, eval_every), slots
         )
-        run(), calls()  # compiles
-        pairs = [(timed(run), timed(calls)) for _ in range(repeats)]
-        sweep = float(np.median([pair[0] for pair in pairs]))
+        calls = alone(steps)
+        sweep(steps)  # compiles
+        rounds = np.array(
+            [[timed(run, n) for n in (steps, 2 * steps) for run in (sweep, alone)]
+             for _ in range(repeats)]
+        )  # fmt: skip
+        short, short_alone, long, long_alone = rounds.T
+        seconds = np.median(short)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         table.add_row(
             f"{count:,}",
-            f"{count / sweep:,.1f}",
-            f"{count * steps / sweep:,.0f}",
-            str(calls()),
-            f"{np.median([a / b for a, b in pairs]):.3f}",
+            f"{count / seconds:,.1f}",
+            f"{count * steps / seconds:,.0f}",
+            str(calls),
+            f"{np.median(short / short_alone):.3f}",
+            f"{np.median((long - short) / (long_alone - short_alone)):.3f}",
             f"{peak:,.0f} MiB",
         )
     Console(width=110).print(table)
@@ -109,9 +117,9 @@ def calls_alone(recipe, task, columns, measure_at, slots) -> int:
     return calls
 
 
-def timed(run) -> float:
+def timed(run, steps: int) -> float:
     start = time.perf_counter()
-    run()
+    run(steps)
     return time.perf_counter() - start
 
 

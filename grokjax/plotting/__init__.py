@@ -7,13 +7,15 @@ touched: no pyplot, no rcParams. `import grokjax` does not import this module; s
     plotting.save(plotting.grokking_time(result), "results/first", "grokking_time")
 """
 
-from grokjax.plotting.style import PALETTE, Figure, new_figure, save
+from grokjax.plotting.efficiency import data_efficiency
+from grokjax.plotting.style import PALETTE, Figure, in_style, new_figure, save
 from grokjax.plotting.sweeps import (
     accuracy_curves,
     alpha_sweep_figure,
     curves,
     grokking_time,
     ipr_curve,
+    loss_curves,
     training_figure,
 )
 from grokjax.plotting.weights import accuracy_against_width, heatmap, phase_histogram
@@ -25,9 +27,12 @@ __all__ = [
     "accuracy_curves",
     "alpha_sweep_figure",
     "curves",
+    "data_efficiency",
     "grokking_time",
     "heatmap",
+    "in_style",
     "ipr_curve",
+    "loss_curves",
     "new_figure",
     "phase_histogram",
     "save",

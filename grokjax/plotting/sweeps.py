@@ -96,15 +96,21 @@ def accuracy_curves(data: Data, ax: Axes | None = None, **select: Any) -> AnyFig
     Raises:
       ValueError: if no lane is selected.
     """
-    dataset = selected(data, select)
-    figure, ax = axes_or_new(ax)
-    colours = colour_scale(dataset.alpha.values)
-    _draw_accuracies(ax, dataset, colours)
-    ax.set(xlabel="step", ylabel="accuracy")
-    lines = {"train": TRAIN, "test": TEST}
-    legend_above(ax, [Line2D([], [], color=GREY, label=k, **v) for k, v in lines.items()])
-    if len(np.unique(dataset.alpha)) > 1:
-        figure.colorbar(colours, ax=ax, label=ALPHA, pad=0.02, aspect=30)
+    figure = _by_alpha(data, "accuracy", ax, select)
+    (figure.axes[0] if ax is None else ax).set_ylim(-0.03, 1.03)
+    return figure
+
+
+@style
+def loss_curves(data: Data, ax: Axes | None = None, **select: Any) -> AnyFigure:
+    """Train (dashed) and test (solid) loss against the step, the median over lanes by alpha.
+
+    Args and errors are those of `accuracy_curves`.
+    """
+    figure = _by_alpha(data, "loss", ax, select)
+    ax = figure.axes[0] if ax is None else ax
+    ax.set_yscale("log")
+    label_log(ax.yaxis)
     return figure
 
 
@@ -130,8 +136,8 @@ def alpha_sweep_figure(data: Data, by: str | None = None, *, confidence: float =
     panels = right.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     colours = colour_scale(lanes_of(data).alpha.values)  # one scale for all panels
     for ax, (name, lanes) in zip(panels.flat, groups.items(), strict=False):
-        _draw_accuracies(ax, lanes, colours)
-        ax.set_title(name)
+        _draw_by_alpha(ax, lanes, "accuracy", colours)
+        ax.set(title=name, ylim=(-0.03, 1.03))
     for ax in panels.flat[len(groups) :]:
         ax.set_axis_off()
     right.supxlabel("step", fontsize=9)
@@ -253,13 +259,28 @@ def _draw_lanes(ax: Axes, lanes: xarray.Dataset, shift: float, colour: str) -> s
     return {kind for kind, (rows, _, _) in kinds.items() if rows.any()}
 
 
-def _draw_accuracies(ax: Axes, dataset: xarray.Dataset, colours: ScalarMappable) -> None:
+def _by_alpha(data: Data, quantity: str, ax: Axes | None, select: dict[str, Any]) -> AnyFigure:
+    dataset = selected(data, select)
+    figure, ax = axes_or_new(ax)
+    colours = colour_scale(dataset.alpha.values)
+    _draw_by_alpha(ax, dataset, quantity, colours)
+    ax.set(xlabel="step", ylabel=quantity)
+    lines = {"train": TRAIN, "test": TEST}
+    legend_above(ax, [Line2D([], [], color=GREY, label=k, **v) for k, v in lines.items()])
+    if len(np.unique(dataset.alpha)) > 1:
+        figure.colorbar(colours, ax=ax, label=ALPHA, pad=0.02, aspect=30)
+    return figure
+
+
+def _draw_by_alpha(
+    ax: Axes, dataset: xarray.Dataset, quantity: str, colours: ScalarMappable
+) -> None:
     for alpha in np.unique(dataset.alpha):
         lanes = dataset.isel(lane=dataset.alpha.values == alpha)
-        for name, line in (("train_accuracy", TRAIN), ("test_accuracy", TEST)):
-            step, middle, _, _ = over_lanes(lanes, name)
+        for part, line in (("train", TRAIN), ("test", TEST)):
+            step, middle, _, _ = over_lanes(lanes, f"{part}_{quantity}")
             ax.plot(step, middle, color=colours.to_rgba(alpha), **line)
-    ax.set(xscale="log", ylim=(-0.03, 1.03))
+    ax.set_xscale("log")
     label_log(ax.xaxis)
 
 

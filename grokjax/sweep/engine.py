@@ -17,18 +17,13 @@ from grokjax.sweep.programs import Report
 from grokjax.sweep.progress import Status
 from grokjax.sweep.records import Records
 from grokjax.sweep.schedule import EMPTY, Call, Schedule
+from grokjax.sweep.snapshot import Pending, restore, snapshot
 from grokjax.sweep.store import Store
 from grokjax.sweep.tuning import Layout, Trial, choose_layout
 from grokjax.tasks import Task
 from grokjax.train import Recipe, StopFn
 
-
-class Pending(NamedTuple):
-    """A call whose numbers the host has not used yet."""
-
-    call: Call
-    report: Report
-    params: Params | None  # of all slots after the call, when every measurement's are kept
+TO_SHARE = {"slot_steps": 0, "wall_seconds": 0.0}  # costs, which finished lanes take with them
 
 
 class Sweep:
@@ -52,8 +47,9 @@ class Sweep:
         self.keep_params, self.store, self.host_task = keep_params, store, task
         self.rows = np.array([padded_rows(recipe, task, n) for n in table.lanes.num_train.tolist()])
         self.records = Records.of(names, len(table))
-        self.costs = {"slot_steps": 0, "wall_seconds": 0.0, "compilations": 0}
+        self.costs = {**TO_SHARE, "compilations": 0}
         self.pending: list[Pending] = []
+        self.seats: dict[int, Any] = {}  # by padded size: what the devices were sent last
         self.leaving: list[int] = []  # lanes whose parameters are on their way to the host
         self.checkpoints = 0
 
@@ -76,9 +72,11 @@ class Sweep:
         one = jax.tree.map(lambda leaf: leaf[0], (self.table.lanes, self.initial))
         empty = programs.empty_slots(self.recipe, self.host_task, self.mesh, slots, *one)
         if saved is not None:
-            self._restore(saved, empty)
-        else:
-            self.state = programs.put(self.mesh, empty)
+            lanes = saved["lanes"]
+            empty, self.pending = restore(saved, lanes, self.schedule, self.records, empty)
+            self.costs["slot_steps"] += int(saved["slot_steps"])
+            self.costs["wall_seconds"] += float(saved["wall_seconds"])
+        self.state = programs.put(self.mesh, empty)
 
     def _layout(
         self, slots: int | Literal["auto"], vectorize: bool | Literal["auto"], lanes: int
@@ -115,36 +113,6 @@ class Sweep:
         saved["lanes"] = np.array([place.get(key, EMPTY) for key in _keys(saved["columns"])])
         return done, saved
 
-    def _restore(self, saved: Any, empty: Any) -> None:
-        """Puts running lanes back where they were: in the same slots if there are as many."""
-        records, lanes = self.records, saved["lanes"]
-        devices, slots = self.schedule.occupant.shape
-        same = tuple(saved["layout"].tolist()) == (devices, slots)
-        leaves, structure = jax.tree.flatten(empty)
-        params = jax.tree.structure(empty.params)
-        for i, lane in enumerate(lanes.tolist()):
-            if lane == EMPTY:
-                continue  # not asked for any more
-            seat = divmod(int(saved["seat"][i]), slots) if same else self.schedule.free_seat()
-            self.schedule.seat(lane, *seat, int(saved["measured"][i]))
-            for leaf, old in zip(leaves, saved["state"], strict=True):
-                leaf[seat[0] * slots + seat[1]] = old[int(saved["seat"][i])]
-            for k in range(int(saved["known"][i])):
-                records.add(lane, int(saved["steps"][i, k]), saved["history"][i, k])
-            if "kept" in saved:
-                records.params[lane] = [
-                    jax.tree.unflatten(params, [leaf[i, k] for leaf in saved["kept"]])
-                    for k in range(int(saved["known"][i]))
-                ]
-        self.state = programs.put(self.mesh, jax.tree.unflatten(structure, leaves))
-        self.costs["slot_steps"] += int(saved["slot_steps"])
-        self.costs["wall_seconds"] += float(saved["wall_seconds"])
-        for sent in saved.get("pending", []):
-            call, copy = sent["call"], sent.get("params")
-            call["lanes"] = np.where(call["lanes"] == EMPTY, EMPTY, lanes[call["lanes"]])
-            copy = None if copy is None else jax.tree.unflatten(params, copy)
-            self.pending.append(Pending(Call(**call, rows=0), Report(**sent["report"]), copy))
-
     def run(self, show: Callable, interrupted: Callable[[], bool], checkpoint_every: float) -> None:
         """Runs calls until no lane is left, or until interrupted."""
         clock = last = time.perf_counter()
@@ -177,47 +145,56 @@ class Sweep:
         fixed = (self.recipe, self.task, self.stop, self.mesh)
         dispatched = []
 
-        def sent(call: Call, report: Report) -> None:
-            copy = programs.copy(self.state.params) if self.keep_params == "all" else None
-            dispatched.append(Pending(call, report, copy))
+        def sent(call: Call, order: jax.Array, report: Report) -> None:
+            kept = None
+            if self.keep_params == "all":
+                kept = programs.take(self.mesh, self.state.params, order)
+            dispatched.append(Pending(call, report, kept))
 
         if call := self.schedule.admit():
             new = call.lanes.ravel()
             lanes, initial = jax.tree.map(lambda leaf: leaf[new], (self.table.lanes, self.initial))
             arguments = programs.put(self.mesh, (call.order.ravel(), call.count, lanes, initial))
             self.state, report = programs.admit(*fixed, self.state, *arguments, self.max_steps)
-            sent(call, report)
+            sent(call, arguments[0], report)
         for call in self.schedule.calls(self.vectorize):
-            arguments = programs.put(
-                self.mesh, (call.order.ravel(), call.count, call.targets.ravel())
-            )
+            seats = self._seats(call)
             self.state, report = programs.train(
-                *fixed, self.state, *arguments, self.max_steps, rows=call.rows,
-                vectorize=self.vectorize,
+                *fixed, self.state, *seats,
+                programs.put(self.mesh, call.targets.ravel()), self.max_steps,
+                rows=call.rows, vectorize=self.vectorize,
             )  # fmt: skip
-            sent(call, report)
+            sent(call, seats[0], report)
         return dispatched
+
+    def _seats(self, call: Call) -> tuple[jax.Array, jax.Array]:
+        """Order and count of a call on the devices; mostly they are those of the round before."""
+        seats = (call.order.ravel(), call.count)
+        last = self.seats.get(call.rows)
+        if last is None or not all(map(np.array_equal, seats, last[0])):
+            last = self.seats[call.rows] = seats, programs.put(self.mesh, seats)
+        return last[1]
 
     def _read(self, pending: Pending) -> None:
         """Records what a call reports, and retires the lanes that are done."""
         call, records = pending.call, self.records
         shape = call.lanes.shape
         report, params = programs.fetch((pending.report, pending.params))
-        report = jax.tree.map(lambda leaf: leaf.reshape(shape), report)
-        scalars = np.stack([report.scalars[name] for name in records.names], axis=-1)
+        scalars, status = (leaf.reshape(*shape, -1) for leaf in report)
         taken = np.zeros(shape, np.int64)
         leaving = []
         for place in zip(*np.nonzero(call.lanes != EMPTY), strict=True):
             lane = int(call.lanes[place])
             if records.finished[lane]:
                 continue  # was done before this call, which left it as it was
-            taken[place] = records.add(lane, int(report.step[place]), scalars[place])
+            step, done, diverged = status[place].tolist()
+            taken[place] = records.add(lane, step, scalars[place])
             if params is not None:
-                slot = place[0] * self.schedule.slots + call.order[place]
-                kept = jax.tree.map(lambda leaf, slot=slot: leaf[slot], params)
+                index = np.ravel_multi_index(place, shape)
+                kept = jax.tree.map(lambda leaf, index=index: leaf[index], params)
                 records.params[lane] = [*(records.params[lane] or []), kept]
-            if report.done[place]:
-                records.finish(lane, report.diverged[place], int(self.measure_at[-1]))
+            if done:
+                records.finish(lane, bool(diverged), int(self.measure_at[-1]))
                 leaving.append(lane)
         if self.vectorize:  # a batch takes as long as its longest member, in every place
             self.costs["slot_steps"] += int(taken.max(axis=1).sum()) * taken[0].size
@@ -272,7 +249,11 @@ class Sweep:
         try:
             self._flush(store)
             if self.schedule.running:
-                store.save_state(self.checkpoints, self._saved())
+                running = snapshot(
+                    self.table.columns, self.schedule, self.records, self.state, self.pending
+                )
+                costs = {name: np.float64(self.costs[name]) for name in TO_SHARE}
+                store.save_state(self.checkpoints, running | costs)
         except OSError as error:
             self._warn("a checkpoint", error, "the sweep goes on without")
 
@@ -286,7 +267,7 @@ class Sweep:
         lanes = np.array([i for i in np.flatnonzero(records.finished) if records.history[i]], int)
         if len(lanes):
             store.add_segment(self.checkpoints, self._labelled(lanes))
-            self.costs |= {"slot_steps": 0, "wall_seconds": 0.0}
+            self.costs |= TO_SHARE
             for lane in lanes:
                 records.history[lane], records.params[lane] = [], None
 
@@ -296,52 +277,6 @@ class Sweep:
         steps = self.measure_at if self.keep_params == "all" else None
         costs = {"lane_steps": int(records.step[lanes].sum()), **self.costs}
         return records.result(lanes, self.table.columns, costs, self.stop, steps)
-
-    def _saved(self) -> dict[str, Any]:
-        """Running lanes as arrays: their coordinates, seats, device state and history."""
-        occupant, records = self.schedule.occupant, self.records
-        seats = np.flatnonzero(occupant.ravel() != EMPTY)
-        lanes = occupant.ravel()[seats]
-        known = np.array([len(records.history[lane]) for lane in lanes])
-        steps = np.zeros((len(lanes), max(1, known.max())), np.int64)
-        history = np.zeros((*steps.shape, len(records.names)), np.float32)
-        for i, lane in enumerate(lanes):
-            for k, (step, scalars) in enumerate(records.history[lane]):
-                steps[i, k], history[i, k] = step, scalars
-        place = {lane: i for i, lane in enumerate(lanes.tolist())}
-        pending = []
-        for call, report, params in self.pending:
-            numbers = np.vectorize(lambda lane: place.get(lane, EMPTY), otypes=[int])(call.lanes)
-            call = {name: x for name, x in call._asdict().items() if name != "rows"}
-            pending.append({"call": {**call, "lanes": numbers}, "report": report._asdict()})
-            if params is not None:
-                pending[-1]["params"] = jax.tree.leaves(params)
-        saved = {
-            "columns": {name: values[lanes] for name, values in self.table.columns.items()},
-            "layout": np.array(occupant.shape),
-            "seat": seats,
-            "measured": self.schedule.measured[lanes],
-            "state": jax.tree.leaves(self.state),
-            "known": known,
-            "steps": steps,
-            "history": history,
-            "slot_steps": np.int64(self.costs["slot_steps"]),
-            "wall_seconds": np.float64(self.costs["wall_seconds"]),
-            "pending": pending,
-        }
-        if self.keep_params == "all":
-            saved["kept"] = self._kept(lanes, known)
-        return saved
-
-    def _kept(self, lanes: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
-        """Parameters of running lanes at all measurements so far, as leaves [lanes, known, ...]."""
-        leaves = jax.tree.leaves(self.state.params)
-        kept = [np.zeros((len(lanes), max(1, known.max()), *x.shape[1:]), x.dtype) for x in leaves]
-        for i, lane in enumerate(lanes):
-            for k, params in enumerate(self.records.params[lane] or []):
-                for whole, leaf in zip(kept, jax.tree.leaves(params), strict=True):
-                    whole[i, k] = leaf
-        return kept
 
     def result(self, attributes: dict[str, Any]) -> SweepResult:
         """The finished lanes, labelled, and written to the store if that is all of them."""

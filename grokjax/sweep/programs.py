@@ -24,12 +24,10 @@ _ALONG, _WHOLE = PartitionSpec(AXIS), PartitionSpec()
 
 
 class Report(NamedTuple):
-    """What the host learns of a lane after a call."""
+    """What the host learns of lanes after a call: two arrays, since each costs a transfer."""
 
-    scalars: dict[str, jax.Array]
-    step: jax.Array
-    done: jax.Array
-    diverged: jax.Array
+    scalars: jax.Array  # float32[..., M], the measurements in alphabetical order
+    status: jax.Array  # int32[..., 3]: step, done, diverged
 
 
 def lane_mesh(devices: Any = None) -> Mesh:
@@ -137,16 +135,10 @@ def admit(
 
 
 @functools.partial(jax.jit, static_argnames=("mesh",))
-def take(mesh: Mesh, stacked: Any, slot: jax.Array) -> Any:
-    """One slot of each device, as leaves [devices, ...]; `slot` is int32[devices]."""
-    pick = lambda stacked, slot: jax.tree.map(lambda leaf: leaf[slot], stacked)
-    return _over_devices(pick, mesh, (_ALONG, _ALONG), _ALONG)(stacked, slot)
-
-
-@jax.jit
-def copy(tree: Any) -> Any:
-    """A copy that outlives the buffers of the original."""
-    return jax.tree.map(jnp.copy, tree)
+def take(mesh: Mesh, stacked: Any, slots: jax.Array) -> Any:
+    """A copy of some slots of each device, as leaves [devices * G, ...]; int32[devices * G]."""
+    pick = lambda stacked, slots: jax.tree.map(lambda leaf: leaf[slots], stacked)
+    return _over_devices(pick, mesh, (_ALONG, _ALONG), _ALONG)(stacked, slots)
 
 
 def empty_slots(
@@ -220,7 +212,8 @@ def _one_by_one(
 
 def _reported(measured: tuple[LaneState, dict[str, jax.Array]]) -> tuple[LaneState, Report]:
     state, scalars = measured
-    return state, Report(scalars, state.step, state.done, state.diverged)
+    status = [jnp.int32(x) for x in (state.step, state.done, state.diverged)]
+    return state, Report(jnp.stack([scalars[name] for name in sorted(scalars)]), jnp.stack(status))
 
 
 def _zeros(shapes: Any, *leading: int) -> Any:

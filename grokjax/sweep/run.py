@@ -251,4 +251,4 @@ def _check_model(
     lane = jax.tree.map(lambda leaf: leaf[0], table.lanes)
     state = jax.eval_shape(functools.partial(train.init_lane, recipe), task, lane)
     scalars = jax.eval_shape(functools.partial(train.measure, recipe), task, state)
-    return tuple(scalars)
+    return tuple(sorted(scalars))

@@ -21,10 +21,11 @@ ONE_BY_ONE = 8  # slots where lanes train one after another: calls are long, the
 MOST_ONE_BY_ONE = 64
 TRIAL_STEPS = 5
 GAIN = 1.15  # twice the slots must train so many times as fast to be worth their memory
-SWITCH = 1.3  # the other way of training must be so many times as fast; less may be noise
+SWITCH = 1.5  # the other way of training must be so many times as fast; less may be noise
 OVERHEAD = 0.02  # of a call, for what does not depend on the number of its lanes
 MEMORY_SHARE = 0.5  # of a device, for the slots
-LONG = 30  # compilations that a sweep must be worth for one more to be tried
+LONG = 30  # compilations that a sweep must be worth for one more to be tried,
+MINUTE = 60.0  # and seconds: short sweeps have the same bits every time
 
 
 class Layout(NamedTuple):
@@ -101,7 +102,7 @@ def _fastest(
 
 
 def _is_long(trial: "Trial", seconds: float) -> bool:
-    return seconds > LONG * trial.compiling
+    return seconds > max(LONG * trial.compiling, MINUTE)
 
 
 @dataclasses.dataclass
