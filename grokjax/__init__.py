@@ -8,6 +8,7 @@ import importlib
 from typing import Any
 
 from grokjax import analytic as analytic
+from grokjax import circuits as circuits
 from grokjax import kernels as kernels
 from grokjax import losses as losses
 from grokjax import measures as measures
@@ -17,6 +18,7 @@ from grokjax import spectral as spectral
 from grokjax import survival as survival
 from grokjax import tasks as tasks
 from grokjax.analytic import analytic_weights as analytic_weights
+from grokjax.critical import critical_alpha as critical_alpha
 from grokjax.results import SweepResult as SweepResult
 from grokjax.results import concatenate as concatenate
 from grokjax.results import load_result as load_result

@@ -93,8 +93,8 @@ class SweepResult:
             lane = int((counts != 1).argmax())
             has = {name: np.broadcast_to(lanes[name], number)[lane].item() for name in match}
             raise ValueError(
-                f"new lane {lane} has {counts[lane]} lanes to go on from, with {has or 'match=()'}, and "
-                "needs one; select() the lanes to choose from, or name more columns in match."
+                f"new lane {lane} has {counts[lane]} lanes to go on from, with {has or 'match=()'}, "
+                "not one; select() the lanes to choose from, or name more columns in match."
             )
         return _take(self.params, matching.argmax(axis=1))
 
