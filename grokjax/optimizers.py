@@ -11,13 +11,14 @@ nesterov)` is an optimizer whose lane columns are the arguments of both.
 
 import dataclasses
 import inspect
-import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from grokjax.checks import check_integer
 
 Scalar = Any  # a float, or a traced scalar inside a sweep
 Optimizer = Callable[..., optax.GradientTransformation]  # of hyperparameters
@@ -317,12 +318,7 @@ class grokfast_ma_filter:
     window: int = 100
 
     def __post_init__(self):
-        try:
-            positive = operator.index(self.window) >= 1
-        except TypeError:
-            positive = False
-        if not positive:
-            raise ValueError(f"window must be a positive integer, got {self.window!r}.")
+        check_integer("window", self.window, at_least=1)
 
     def __call__(self, lamb: Scalar = 5.0) -> optax.GradientTransformation:
         """The transformation."""

@@ -6,7 +6,6 @@ maps these functions over lanes and slots.
 
 import dataclasses
 import inspect
-import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ import optax
 
 from grokjax import measures as measures_module
 from grokjax import tasks
+from grokjax.checks import check_integer
 from grokjax.losses import LossFn
 from grokjax.models import Model, Params, sweepable
 from grokjax.tasks import Split, Task
@@ -60,11 +60,9 @@ class Recipe:
 
     def __post_init__(self):
         object.__setattr__(self, "measures", tuple(self.measures))
-        if self.batch_size is not None and not _is_count(self.batch_size):
-            raise ValueError(
-                f"batch_size must be a positive integer, or None for the full batch, got "
-                f"{self.batch_size!r}."
-            )
+        if self.batch_size is not None:
+            otherwise = "None for the full batch"
+            check_integer("batch_size", self.batch_size, at_least=1, otherwise=otherwise)
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}.")
         for field in dataclasses.fields(self):
@@ -161,8 +159,7 @@ class grokked:
     def __post_init__(self):
         if not 0 < self.threshold <= 1:
             raise ValueError(f"threshold must be in (0, 1], got {self.threshold}.")
-        if not _is_count(self.patience):
-            raise ValueError(f"patience must be a positive integer, got {self.patience!r}.")
+        check_integer("patience", self.patience, at_least=1)
 
     def __call__(self, scalars: dict[str, jax.Array]) -> jax.Array:
         """Whether test accuracy has reached the threshold."""
@@ -373,10 +370,3 @@ def train_chunk(
 
 def _keywords(fn: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(fn).parameters)
-
-
-def _is_count(value: Any) -> bool:
-    try:
-        return not isinstance(value, bool) and operator.index(value) >= 1
-    except TypeError:
-        return False
