@@ -126,7 +126,7 @@ class fourier_gini:
 
 @dataclasses.dataclass(frozen=True)
 class gradient_symmetry:
-    """Gradient symmetricity: do both operands act on a logit in the same way?
+    """Gradient symmetricity: how alike both operands act on a logit, between -1 and 1.
 
     The mean over random triples (a, b, c) of the cosine between `dQ_abc/dE_a` and `dQ_abc/dE_b`,
     where `Q_abc` is the logit of class c for the equation of a and b, and E what represents an
@@ -189,7 +189,7 @@ class gradient_symmetry:
 
 
 def distance_irrelevance(params: Any, logits: jax.Array, task: Task, split: Split) -> Scalars:
-    """Distance irrelevance: does the logit of the answer depend on n + m more than on n - m?
+    """Distance irrelevance: how little the logit of the answer depends on n - m.
 
     With Q(n, m) the logit of the right answer and std the standard deviation,
 

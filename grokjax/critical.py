@@ -189,7 +189,7 @@ def critical_alpha(
     dataset = _dataset(tried, success, now, rounds, confidence)
     attributes = {k: result.dataset.attrs[k] for k in ("recipe", "task", "rows", "max_steps")}
     return dataset.assign_attrs(
-        attributes | (columns or {}), tolerance=tolerance, reached=int(reached),
+        attributes | dict(columns or {}), tolerance=tolerance, reached=int(reached),
         confidence=confidence,
     )  # fmt: skip
 
