@@ -233,6 +233,26 @@ def test_accuracy_against_width():
         plotting.accuracy_against_width([10, 100], {"a": [1, 2, 3]})
 
 
+def test_data_efficiency_has_a_panel_for_each_setting():
+    best = {"decay": [[0.2, 0.4, 0.3], [1, 1, 1]], "none": [[0, 0, 0], [0.5, 0.1, 0.2]]}
+    best |= {"noise": [[0.1, 0.1, 0.1], [0, 0.9, 0.3]], "one seed": [0.1, 0.6]}
+    figure = plotting.data_efficiency([0.3, 0.6], best)
+    assert [ax.get_title() for ax in figure.axes if ax.axison] == list(best)
+    medians = [[0.3, 1], [0, 0.2], [0.1, 0.3], [0.1, 0.6]]
+    for ax, own in zip(figure.axes, medians, strict=False):
+        *others, seeds, median = ax.lines
+        np.testing.assert_allclose([line.get_ydata() for line in others], medians)
+        np.testing.assert_allclose(median.get_ydata(), own)
+        assert len(seeds.get_xdata()) in (2, 6)
+    points = figure.axes[2].lines[-2]
+    np.testing.assert_allclose(points.get_xdata(), [0.3] * 3 + [0.6] * 3)
+    np.testing.assert_allclose(points.get_ydata(), np.ravel(best["noise"]))
+    with pytest.raises(ValueError, match=r"accuracies\['a'\] has shape \(3,\)"):
+        plotting.data_efficiency([0.3, 0.6], {"a": [1, 2, 3]})
+    with pytest.raises(ValueError, match="at least one setting"):
+        plotting.data_efficiency([0.3], {})
+
+
 def test_axes_can_be_given(result):
     figure, axes = plotting.new_figure(1, 2)
     assert plotting.grokking_time(result, ax=axes[0]) is figure

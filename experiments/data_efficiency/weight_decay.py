@@ -1,0 +1,212 @@
+"""How much weight decay is good, and when does it undo what was learned?
+
+The weight-decay sweep of S2's section 3.3: a Transformer at alpha = 0.5 under AdamW, with decays
+from 0 to 1.5, trained on after it has generalized. A rollback is a fall of the test accuracy below
+50 % after it has been at 99 %.
+
+    python experiments/data_efficiency/weight_decay.py                 # quick: p = 17
+    python experiments/data_efficiency/weight_decay.py --scale paper   # p = 97, for a GPU
+
+Expected: more decay generalizes sooner; above 0.2 there are occasional rollbacks; at 1.5 the
+accuracy is not restored within 3e4 steps.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import xarray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+import grokjax
+from grokjax import losses, models, optimizers, tasks
+from grokjax.command import run_as_command
+
+
+class Scale(NamedTuple):
+    """What `--scale` sets, unless an option of its own says otherwise."""
+
+    p: int
+    model: dict[str, Any]  # of the Transformer
+    alpha: float
+    weight_decays: tuple[float, ...]
+    seeds: int
+    max_steps: int
+    eval_every: int
+    learning_rate: float
+
+
+SCALES = {
+    "quick": Scale(
+        p=17,
+        model={"layers": 1, "width": 32, "vocabulary": 17, "dropout": 0.0},
+        alpha=0.8,
+        weight_decays=(0.0, 0.3, 1.0, 2.0, 4.0, 8.0),
+        seeds=3,
+        max_steps=2000,
+        eval_every=10,
+        learning_rate=1e-2,
+    ),
+    "paper": Scale(
+        p=97,
+        model={},
+        alpha=0.5,
+        weight_decays=(
+            *(0.0, 0.001, 0.01, 0.1, 0.2, 0.3, 0.4, 0.5),
+            *(0.6, 0.7, 0.8, 0.9, 1.0, 1.5),
+        ),
+        seeds=2,
+        max_steps=100_000,
+        eval_every=50,
+        learning_rate=1e-3,
+    ),
+}
+
+
+def weight_decay(
+    scale: Literal["quick", "paper"] = "quick",
+    *,
+    p: int | None = None,
+    alpha: float | None = None,
+    weight_decays: tuple[float, ...] | None = None,
+    seeds: int | None = None,
+    max_steps: int | None = None,
+    eval_every: int | None = None,
+    output: Path = Path("results/data_efficiency/weight_decay"),
+    checkpoints: Path | None = None,
+    progress: bool = True,
+) -> grokjax.SweepResult:
+    """Generalization and rollbacks of Transformers under different weight decays.
+
+    Args:
+      scale: quick: p = 17 and one narrow layer, a minute on two CPU cores; paper: p = 97 and the
+        Transformer of S2.
+      p: the modulus.
+      alpha: the fraction of the table trained on.
+      weight_decays: the decays.
+      seeds: networks of each, with seeds 0, 1, ...
+      max_steps: training steps of each; none stops sooner.
+      eval_every: steps between measurements; a rollback that is over sooner is not seen.
+      output: folder for the dataset, the configuration and the figures.
+      checkpoints: folder to keep checkpoints in; the same command goes on from them after an
+        interruption.
+      progress: show how far the sweep is, in a terminal.
+    """
+    given = {"p": p, "alpha": alpha, "weight_decays": weight_decays, "seeds": seeds}
+    given |= {"max_steps": max_steps, "eval_every": eval_every}
+    chosen = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
+    output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
+
+    model = models.Transformer(chosen.p, **chosen.model)
+    recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=512)
+    lanes = grokjax.grid(
+        alpha=chosen.alpha,
+        weight_decay=chosen.weight_decays,
+        seed=range(chosen.seeds),
+        learning_rate=chosen.learning_rate,
+        warmup=10,
+    )
+    result = grokjax.run_sweep(
+        recipe,
+        tasks.modular_addition(chosen.p),
+        lanes,
+        max_steps=chosen.max_steps,
+        eval_every=chosen.eval_every,
+        stop=None,
+        directory=checkpoints,
+        keep_params="none",
+        progress=progress,
+    )
+    result.save(output)
+    print_table(result.dataset)
+    for path in [output / "results.nc", *draw(result, output)]:
+        print(path)
+    return result
+
+
+def rollbacks(dataset: xarray.Dataset, high: float = 0.99, low: float = 0.5) -> xarray.Dataset:
+    """How often the test accuracy fell below `low` after its first measurement of at least `high`.
+
+    Returns:
+      By lane: `generalization_step`, that first measurement (NaN if there is none);
+      `rollbacks`, how often accuracy then went below `low`; `low_share`, the fraction of the later
+      measurements that are below; `final_accuracy`.
+    """
+    accuracy = dataset.test_accuracy.values
+    later = np.maximum.accumulate(accuracy >= high, axis=1)
+    below = later & (accuracy < low)
+    falls = below[:, 1:] & ~below[:, :-1]  # the first of `later` itself is high
+    measured = ~np.isnan(accuracy)
+    last = measured.shape[1] - 1 - measured[:, ::-1].argmax(axis=1)
+    with np.errstate(invalid="ignore"):
+        low_share = below.sum(axis=1) / (later & measured).sum(axis=1)
+    steps = dataset.step.values[later.argmax(axis=1)]
+    return xarray.Dataset(
+        {
+            "generalization_step": ("lane", np.where(later.any(axis=1), steps, np.nan)),
+            "rollbacks": ("lane", falls.sum(axis=1)),
+            "low_share": ("lane", low_share),
+            "final_accuracy": ("lane", accuracy[np.arange(len(last)), last]),
+        },
+        {name: dataset[name] for name in ("weight_decay", "seed")},
+    )
+
+
+def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
+    """The figure of a run, drawn from its result, as PNG and SVG."""
+    from grokjax import plotting
+
+    table = rollbacks(result.dataset)
+    decays = np.unique(table.weight_decay)
+    place = np.searchsorted(decays, table.weight_decay)
+    budget = result.dataset.step.values[-1]
+    figure, (left, right) = plotting.new_figure(1, 2, size=(7.2, 3.0))
+    reached = table.generalization_step.notnull().values
+    blue, red = plotting.PALETTE[:2]
+    left.plot(place[reached], table.generalization_step[reached], "o", color=blue, alpha=0.7)
+    left.plot(
+        place[~reached], np.full((~reached).sum(), budget), "^", color=blue, fillstyle="none",
+        label="not within the budget",
+    )  # fmt: skip
+    left.set(ylabel="step of 99 % test accuracy", yscale="log")
+    right.plot(place, table.rollbacks, "o", color=red, alpha=0.7)
+    right.set(ylabel="rollbacks below 50 %")
+    right.yaxis.get_major_locator().set_params(integer=True)
+    for ax in (left, right):
+        ax.set_xticks(range(len(decays)), [f"{decay:g}" for decay in decays])
+        ax.set_xlabel("weight decay")
+    if not reached.all():
+        left.legend(loc="best")
+    return plotting.save(figure, output, "weight_decay")
+
+
+def print_table(dataset: xarray.Dataset) -> None:
+    """One row for each weight decay; what differs between seeds is listed by seed."""
+    lanes = rollbacks(dataset)
+    table = Table(
+        title=f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}: "
+        f"{len(np.unique(lanes.seed))} seeds, {dataset.step.values[-1]:,} steps",
+        box=box.SIMPLE_HEAD,
+    )
+    headings = ("weight decay", "99 % at step", "rollbacks", "time below 50 %", "final accuracy")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for decay in np.unique(lanes.weight_decay):
+        rows = lanes.isel(lane=lanes.weight_decay.values == decay)
+        listed = lambda name, form, rows=rows: ", ".join(
+            "-" if np.isnan(value) else form.format(value) for value in rows[name].values
+        )
+        table.add_row(
+            f"{decay:g}",
+            listed("generalization_step", "{:,.0f}"),
+            listed("rollbacks", "{:.0f}"),
+            listed("low_share", "{:.0%}"),
+            listed("final_accuracy", "{:.1%}"),
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    run_as_command(weight_decay)
