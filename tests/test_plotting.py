@@ -237,7 +237,7 @@ def test_data_efficiency_has_a_panel_for_each_setting():
     best = {"decay": [[0.2, 0.4, 0.3], [1, 1, 1]], "none": [[0, 0, 0], [0.5, 0.1, 0.2]]}
     best |= {"noise": [[0.1, 0.1, 0.1], [0, 0.9, 0.3]], "one seed": [0.1, 0.6]}
     figure = plotting.data_efficiency([0.3, 0.6], best)
-    assert [ax.get_title() for ax in figure.axes if ax.axison] == list(best)
+    assert [ax.get_title("left") for ax in figure.axes if ax.axison] == list(best)
     medians = [[0.3, 1], [0, 0.2], [0.1, 0.3], [0.1, 0.6]]
     for ax, own in zip(figure.axes, medians, strict=False):
         *others, seeds, median = ax.lines
