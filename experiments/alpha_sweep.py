@@ -5,8 +5,14 @@ The question of Gromov 2023, figure 4a.
     python experiments/alpha_sweep.py                 # quick: p = 23, a minute on two cores
     python experiments/alpha_sweep.py --scale paper   # p = 97, width 500, hours on two cores
 
+and, for a Transformer, an LSTM or a multilayer perceptron, that of S2, figure 2a:
+
+    python experiments/alpha_sweep.py --model mlp                          # p = 31, a minute
+    python experiments/alpha_sweep.py --model transformer --scale paper    # p = 97, for a GPU
+
 Expected: grokking time falls with alpha and diverges at a critical alpha that differs between
-optimizers; momentum and AdamW grok sooner, and at smaller alpha, than gradient descent.
+optimizers; momentum and AdamW grok sooner, and at smaller alpha, than gradient descent. S2's
+Transformer: within 1e4 steps at alpha 0.8, after more than 1e4 at 0.5, not within 1e5 below 0.3.
 """
 
 import dataclasses
@@ -23,9 +29,11 @@ from rich.table import Table
 
 import grokjax
 from grokjax import losses, optimizers, survival, tasks
-from grokjax.command import run_as_command
-from grokjax.models import QuadraticMLP
+from grokjax.command import override, run_as_command
+from grokjax.models import LSTM, MLP, Model, QuadraticMLP, Transformer
 from grokjax.train import Recipe
+
+ModelName = Literal["quadratic", "transformer", "lstm", "mlp"]
 
 
 class Variant(NamedTuple):
@@ -48,6 +56,7 @@ class Scale(NamedTuple):
     optimizers: tuple[str, ...]
 
 
+ALPHAS = tuple(np.linspace(0.2, 0.9, 15).round(2).tolist())
 SCALES = {
     "quick": Scale(
         p=23,
@@ -61,7 +70,7 @@ SCALES = {
     "paper": Scale(
         p=97,
         width=500,
-        alphas=tuple(np.linspace(0.2, 0.9, 15).round(2).tolist()),
+        alphas=ALPHAS,
         seeds=5,
         max_steps=3000,
         eval_every=25,
@@ -74,6 +83,27 @@ SCALES = {
             "adamw_dropout",
             "adamw_normalized",
         ),
+    ),
+}
+# Of the deeper networks; their width is S2's.
+DEEP_SCALES = {
+    "quick": Scale(
+        p=31,
+        width=128,
+        alphas=(0.5, 0.6, 0.7, 0.8),
+        seeds=2,
+        max_steps=1500,
+        eval_every=50,
+        optimizers=("adamw_strong",),
+    ),
+    "paper": Scale(
+        p=97,
+        width=128,
+        alphas=ALPHAS,
+        seeds=3,
+        max_steps=100_000,
+        eval_every=100,
+        optimizers=("adamw", "adamw_strong", "adam"),
     ),
 }
 
@@ -123,9 +153,26 @@ def variants(p: int, width: int) -> dict[str, Variant]:
     }
 
 
+def deep_variants(name: str, p: int, width: int) -> dict[str, Variant]:
+    """S2's networks under cross entropy and minibatches of 512, with its AdamW and two others."""
+    networks: dict[str, Model] = {
+        "transformer": Transformer(p, width=width),
+        "lstm": LSTM(p, width=width),
+        "mlp": MLP(p, hidden=(2 * width, 2 * width)),
+    }
+    recipe = Recipe(networks[name], losses.cross_entropy, optimizers.adamw, batch_size=512)
+    adamw = {"learning_rate": 1e-3, "weight_decay": 0.1, "warmup": 10}
+    return {
+        "adamw": Variant(recipe, adamw),
+        "adamw_strong": Variant(recipe, adamw | {"learning_rate": 3e-3, "weight_decay": 1.0}),
+        "adam": Variant(recipe, adamw | {"weight_decay": 0.0}),
+    }
+
+
 def alpha_sweep(
     scale: Literal["quick", "paper"] = "quick",
     *,
+    model: ModelName = "quadratic",
     optimizers: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME ...")] = None,
     p: int | None = None,
     width: int | None = None,
@@ -142,10 +189,11 @@ def alpha_sweep(
 
     Args:
       scale: quick: p = 23, width 128, minutes on two CPU cores; paper: p = 97, width 500, hours.
+      model: quadratic is Gromov's network; the others are S2's, for which quick is p = 31.
       optimizers: any of gradient_descent, momentum, adamw, adam, gradient_descent_decay,
-        adamw_dropout, adamw_normalized.
+        adamw_dropout, adamw_normalized; of the deeper networks adamw, adamw_strong, adam.
       p: the modulus.
-      width: hidden units.
+      width: hidden units; half of those of a layer of the perceptron.
       alphas: fractions of the table to train on.
       seeds: networks for each optimizer and alpha, with seeds 0, 1, ...
       max_steps: training steps after which a network that has not grokked is given up (censored).
@@ -156,25 +204,23 @@ def alpha_sweep(
         interruption, and trains only what is new when seeds or alphas are added.
       progress: show how far the sweep is, in a terminal.
     """
-    setting = SCALES[scale]._replace(
-        **{
-            name: value
-            for name, value in (
-                ("p", p),
-                ("width", width),
-                ("alphas", alphas),
-                ("seeds", seeds),
-                ("max_steps", max_steps),
-                ("eval_every", eval_every),
-                ("optimizers", optimizers),
-            )
-            if value is not None
-        }
+    setting = override(
+        (SCALES if model == "quadratic" else DEEP_SCALES)[scale],
+        p=p,
+        width=width,
+        alphas=alphas,
+        seeds=seeds,
+        max_steps=max_steps,
+        eval_every=eval_every,
+        optimizers=optimizers,
     )
     if setting.seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {setting.seeds}.")
     task = tasks.modular_addition(setting.p)
-    known = variants(setting.p, setting.width)
+    if model == "quadratic":
+        known = variants(setting.p, setting.width)
+    else:
+        known = deep_variants(model, setting.p, setting.width)
     if unknown := set(setting.optimizers) - known.keys():
         raise ValueError(f"unknown optimizer {min(unknown)!r}; use any of {', '.join(known)}.")
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
@@ -182,6 +228,7 @@ def alpha_sweep(
     results = []
     for name in setting.optimizers:
         recipe, columns, speedup = known[name]
+        folder = name if model == "quadratic" else f"{model}_{name}"
         lanes = grokjax.grid(alpha=setting.alphas, seed=range(setting.seeds), **columns)
         if progress:
             print(f"{name}: {len(lanes['seed'])} networks, at most {setting.max_steps} steps each")
@@ -193,12 +240,16 @@ def alpha_sweep(
                 max_steps=setting.max_steps,
                 eval_every=max(1, setting.eval_every // speedup),
                 slots="auto" if slots is None else slots,
-                directory=None if checkpoints is None else checkpoints / name,
+                directory=None if checkpoints is None else checkpoints / folder,
                 keep_params="none",
                 progress=progress,
             )
         )
-    result = grokjax.concatenate(results, optimizer=setting.optimizers)
+        if results[-1].dataset.sizes["lane"] < len(lanes["seed"]):
+            break  # Ctrl-C: what is finished is saved and drawn
+    result = grokjax.concatenate(results, optimizer=setting.optimizers[: len(results)])
+    if not result.dataset.sizes["lane"]:
+        raise KeyboardInterrupt
     result.save(output)
     paths = [output / "results.nc", output / "config.json", *draw(result, output)]
     print_table(result.dataset)

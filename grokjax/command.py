@@ -7,10 +7,12 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import tyro
+
+Setting = TypeVar("Setting", bound=NamedTuple)
 
 
 def run_as_command(function: Callable[..., Any]) -> None:
@@ -28,6 +30,14 @@ def run_as_command(function: Callable[..., Any]) -> None:
         call()
     except (ValueError, OSError) as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def override(setting: Setting, **options: Any) -> Setting:
+    """A setting (a named tuple) with the options that were given: those that are not None."""
+    return setting._replace(**{k: v for k, v in options.items() if v is not None})
 
 
 def cores() -> int:

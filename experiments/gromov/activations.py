@@ -23,7 +23,7 @@ from rich.table import Table
 
 import grokjax
 from grokjax import analytic, tasks
-from grokjax.command import run_as_command
+from grokjax.command import override, run_as_command
 from grokjax.models import QuadraticMLP, power, square
 from grokjax.results import build_dataset, environment
 
@@ -79,8 +79,7 @@ def activations(
       One lane for each activation, width and seed. Its accuracy is that on the whole table, of
       which nothing was trained on.
     """
-    given = {"p": p, "widths": widths, "seeds": seeds}
-    setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
+    setting = override(SCALES[scale], p=p, widths=widths, seeds=seeds)
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the computation
 
     task = tasks.modular_addition(setting.p)

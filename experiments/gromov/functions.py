@@ -24,7 +24,7 @@ from rich.table import Table
 
 import grokjax
 from grokjax import analytic, losses, optimizers, tasks
-from grokjax.command import run_as_command
+from grokjax.command import override, run_as_command
 from grokjax.models import QuadraticMLP
 
 
@@ -95,9 +95,15 @@ def functions(
       are the share of the majority answer and the accuracy of the analytic network of that
       function, NaN where none of this architecture is known.
     """
-    given = {"p": p, "width": width, "alpha": alpha, "seeds": seeds}
-    given |= {"max_steps": max_steps, "eval_every": eval_every}
-    setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
+    setting = override(
+        SCALES[scale],
+        p=p,
+        width=width,
+        alpha=alpha,
+        seeds=seeds,
+        max_steps=max_steps,
+        eval_every=eval_every,
+    )
     names = tuple(FUNCTIONS) if names is None else names
     if unknown := set(names) - FUNCTIONS.keys():
         raise ValueError(f"unknown function {min(unknown)!r}; use any of {', '.join(FUNCTIONS)}.")

@@ -21,7 +21,7 @@ from rich.table import Table
 
 import grokjax
 from grokjax import losses, measures, optimizers, spectral, tasks
-from grokjax.command import run_as_command
+from grokjax.command import override, run_as_command
 from grokjax.models import QuadraticMLP
 
 
@@ -67,9 +67,15 @@ def ipr(
       output: folder for the dataset, the configuration and the figures.
       progress: show how far the sweep is, in a terminal.
     """
-    given = {"p": p, "width": width, "alpha": alpha, "seeds": seeds}
-    given |= {"max_steps": max_steps, "eval_every": eval_every}
-    setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
+    setting = override(
+        SCALES[scale],
+        p=p,
+        width=width,
+        alpha=alpha,
+        seeds=seeds,
+        max_steps=max_steps,
+        eval_every=eval_every,
+    )
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     model = QuadraticMLP(setting.p, setting.width, parameterization="standard")

@@ -24,7 +24,7 @@ from rich.table import Table
 
 import grokjax
 from grokjax import losses, measures, optimizers, spectral, tasks
-from grokjax.command import run_as_command
+from grokjax.command import override, run_as_command
 from grokjax.models import QuadraticMLP
 
 OPTIMIZERS = ("gradient descent", "AdamW")
@@ -78,8 +78,9 @@ def phases(
       One lane for each network; the variables `delta`, `frequency` and `amplitude` have one entry
       for each neuron.
     """
-    given = {"p": p, "width": width, "alphas": alphas, "seeds": seeds, "max_steps": max_steps}
-    setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
+    setting = override(
+        SCALES[scale], p=p, width=width, alphas=alphas, seeds=seeds, max_steps=max_steps
+    )
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     results = []

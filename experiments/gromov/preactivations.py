@@ -25,7 +25,7 @@ from rich.table import Table
 
 import grokjax
 from grokjax import analytic, losses, optimizers, spectral, tasks
-from grokjax.command import run_as_command
+from grokjax.command import override, run_as_command
 from grokjax.models import QuadraticMLP
 
 NETWORKS = ("initial", "gradient descent", "random phases")
@@ -80,8 +80,7 @@ def preactivations(
       Three lanes, named by the column `network`, with their parameters and the shares of Fourier
       power in each series of peaks.
     """
-    given = {"p": p, "width": width, "alpha": alpha, "max_steps": max_steps}
-    setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
+    setting = override(SCALES[scale], p=p, width=width, alpha=alpha, max_steps=max_steps)
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     model = QuadraticMLP(setting.p, setting.width)

@@ -23,7 +23,7 @@ from rich.table import Table
 
 import grokjax
 from grokjax import analytic, losses, optimizers, tasks
-from grokjax.command import run_as_command
+from grokjax.command import override, run_as_command
 from grokjax.models import Params, QuadraticMLP
 from grokjax.results import build_dataset, environment
 
@@ -96,9 +96,16 @@ def width(
       One lane for each network, with the columns `network` and `width`. The accuracy of analytic
       networks is that on the whole table, of which they were not trained on any part.
     """
-    given = {"p": p, "widths": widths, "alpha": alpha, "seeds": seeds, "draws": draws}
-    given |= {"max_steps": max_steps, "eval_every": eval_every}
-    setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
+    setting = override(
+        SCALES[scale],
+        p=p,
+        widths=widths,
+        alpha=alpha,
+        seeds=seeds,
+        draws=draws,
+        max_steps=max_steps,
+        eval_every=eval_every,
+    )
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     task = tasks.modular_addition(setting.p)

@@ -1,0 +1,96 @@
+"""The curves of the architectures, and the alpha sweep of deep networks."""
+
+import jax
+import numpy as np
+import pytest
+import xarray
+
+import grokjax
+from experiments.alpha_sweep import alpha_sweep, deep_variants
+from experiments.architectures.curves import SCALES, build_networks, curves, draw, findings
+
+SMALL = {"p": 5, "alphas": (0.5,), "seeds": 2, "max_steps": 40, "eval_every": 10}
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("architectures")
+    curves(networks=("mlp", "mlp_s1"), **SMALL, learning_rate=1e-2, output=folder, progress=False)
+    return folder
+
+
+def test_every_network_is_trained_on_every_alpha(output):
+    dataset = grokjax.load_result(output).dataset
+    assert dataset.network.values.tolist() == ["mlp"] * 2 + ["mlp_s1"] * 2
+    assert dataset.seed.values.tolist() == [0, 1] * 2
+    assert (dataset.warmup == 10).all()
+    last = dataset.train_loss.isel(time=-1)
+    assert (last < dataset.train_loss.isel(time=0)).all()
+    assert (output / "curves.png").stat().st_size > 10_000
+
+
+def test_the_figure_can_be_drawn_again(output, tmp_path):
+    paths = draw(grokjax.load_result(output), tmp_path)
+    assert paths[1].read_bytes() == (output / "curves.svg").read_bytes()
+
+
+def test_findings_are_those_of_the_curves():
+    step = np.arange(5) * 10
+    measured = {
+        "test_loss": [3.0, 2.0, 8.0, 1.0, 0.1],
+        "test_accuracy": [0.0, 0.1, 0.2, 0.9, 1.0],
+        "train_accuracy": [0.0, 0.6, 1.0, 1.0, 1.0],
+    }
+    dataset = xarray.Dataset(
+        {name: (("lane", "time"), [values]) for name, values in measured.items()}
+        | {"memorization_step": ("lane", [20.0]), "grokking_step": ("lane", [40.0])},
+        {"step": ("time", step)},
+    )
+    numbers = {name: values.item() for name, values in findings(dataset).items()}
+    assert numbers == {
+        "memorization step": 20,
+        "grokking step": 40,
+        "rise of the test loss": 4.0,
+        "test accuracy at half of the training rows": 0.1,
+        "best test accuracy": 1.0,
+    }
+
+
+def test_scales_and_sizes_are_those_of_the_sources():
+    paper = SCALES["paper"]
+    assert (paper.p, paper.learning_rate, paper.weight_decay) == (97, 1e-3, 0.1)
+    assert paper.max_steps == 100_000
+    sizes = {}
+    for name, model in build_networks(97).items():
+        tokens = jax.ShapeDtypeStruct((1, 2), np.int32)
+        params = jax.eval_shape(model.init, jax.eval_shape(lambda: jax.random.key(0)), tokens)
+        sizes[name] = sum(leaf.size for leaf in jax.tree.leaves(params))
+    embedding = lambda width: 97 * width
+    assert sizes["transformer"] == 394_240 + 2 * 239 * 128
+    assert 3e5 < sizes["transformer_s1"] - 2 * embedding(128) < 4e5
+    assert 3e5 < sizes["lstm_s1"] - embedding(128) - 97 * 145 < 4e5
+    assert 3e5 < sizes["mlp_s1"] - embedding(128) < 4e5
+
+
+def test_an_unknown_network_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"unknown network 'rnn'; use any of transformer, lstm,"):
+        curves(networks=("rnn",), **SMALL, output=tmp_path, progress=False)
+
+
+def test_the_alpha_sweep_takes_a_deep_network(tmp_path):
+    result = alpha_sweep(
+        model="mlp", optimizers=("adamw_strong",), p=5, width=8, alphas=(0.5,), seeds=1,
+        max_steps=20, eval_every=20, checkpoints=tmp_path, output=tmp_path, progress=False,
+    )  # fmt: skip
+    assert "MLP(p=5" in result.dataset.attrs["recipe"]
+    assert result.dataset.weight_decay.values.tolist() == [1.0]
+    assert (tmp_path / "mlp_adamw_strong" / "results.nc").exists()
+
+
+@pytest.mark.parametrize("model", ["transformer", "lstm", "mlp"])
+def test_deep_variants_are_those_of_the_second_source(model):
+    variants = deep_variants(model, 97, 128)
+    assert variants["adamw"].columns == {"learning_rate": 1e-3, "weight_decay": 0.1, "warmup": 10}
+    recipe = variants["adamw"].recipe
+    assert recipe.batch_size == 512
+    assert recipe.model == build_networks(97)[model]
