@@ -213,7 +213,7 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     for (left, right), name in zip(axes, names, strict=True):
         plotting.accuracy_curves(result, left, network=name)
         plotting.loss_curves(result, right, network=name)
-        left.set_title(name.replace("_", " "), loc="left")
+        left.set_ylabel(f"{name.replace('_', ' ')}: accuracy")
     return plotting.save(figure, output, "curves")
 
 
