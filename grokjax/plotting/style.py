@@ -1,5 +1,6 @@
 """How figures look, and how they are made and saved."""
 
+import contextlib
 import io
 import os
 import pathlib
@@ -43,6 +44,11 @@ STYLE: Any = {
     "ytick.minor.width": 0.5,
 }
 style = matplotlib.rc_context(STYLE)  # a decorator: drawing happens in this style, and only there
+
+
+def in_style() -> contextlib.AbstractContextManager[None]:
+    """A context in which drawing of one's own looks like the figures of this module."""
+    return matplotlib.rc_context(STYLE)
 
 
 class Figure(_Figure):
