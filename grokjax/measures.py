@@ -78,7 +78,9 @@ def corruption_phase(
         partial inversion  test_accuracy high, memorized between
         full inversion     test_accuracy high, memorized low
         memorization       test_accuracy not high, memorized and uncorrupted_accuracy high
-        forgetting         test_accuracy not high, and not all of the training set memorized
+        confusion          test_accuracy and memorized not high, uncorrupted_accuracy high
+        forgetting         test_accuracy and uncorrupted_accuracy not high: not even the rows that
+                           are right are remembered
 
     Without corrupted rows (`memorized` NaN) the uncorrupted ones stand for them, so that a network
     that groks is in coexistence.
@@ -92,8 +94,8 @@ def corruption_phase(
     Raises:
       ValueError: for another threshold.
 
-    Reference: Doshi et al. 2023, section 2. Differs: these thresholds are this library's, and what
-    is neither generalization nor memorization is one phase.
+    Reference: the phases of Doshi et al. 2023, section 2. Differs: the conditions are this
+    library's.
     """
     if not 0.5 < threshold <= 1:
         raise ValueError(f"threshold must be in (0.5, 1], got {threshold!r}.")
@@ -107,10 +109,11 @@ def corruption_phase(
             generalizes & memorizes,
             generalizes & (memorized <= 1 - threshold),
             generalizes,
-            memorizes & (uncorrupted >= threshold),
+            uncorrupted < threshold,
+            memorizes,
         ],
-        ["coexistence", "full inversion", "partial inversion", "memorization"],
-        "forgetting",
+        ["coexistence", "full inversion", "partial inversion", "forgetting", "memorization"],
+        "confusion",
     )
 
 

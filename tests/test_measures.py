@@ -56,7 +56,8 @@ PHASES = [
     ((0.89, 0.9, 0.9), "memorization"),
     ((0.0, np.nan, 1.0), "memorization"),
     ((0.0, 1.0, 0.8), "forgetting"),
-    ((0.0, 0.1, 1.0), "forgetting"),
+    ((0.0, 0.1, 1.0), "confusion"),
+    ((0.89, 0.89, 0.9), "confusion"),
     ((0.01, 0.01, 0.01), "forgetting"),
 ]
 
