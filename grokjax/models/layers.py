@@ -46,5 +46,5 @@ def by_token(vocabulary: int, tokens: jax.Array) -> tuple[jax.Array, Callable[[A
     """
     if tokens.size <= vocabulary:
         return jnp.maximum(tokens, 0), lambda tree: tree
-    look_up = lambda table: table.at[tokens].get(mode="clip")
+    look_up = lambda table: jnp.asarray(table).at[tokens].get(mode="clip")
     return jnp.arange(vocabulary), lambda tree: jax.tree.map(look_up, tree)

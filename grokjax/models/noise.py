@@ -1,7 +1,7 @@
 """Noise of training: cheap random masks, dropout, and Gaussian noise on the weights.
 
-Threefry makes every word of a mask from scratch, which takes a third of a training step on a CPU.
-Here it makes two words for each mask, and an integer hash spreads them over the elements.
+Threefry masks take a third of a training step on a CPU. Here threefry makes the keys, as anywhere
+in JAX, and an integer hash spreads the two words of a key over the elements of its mask.
 """
 
 import dataclasses
@@ -14,20 +14,20 @@ import numpy as np
 
 
 def random_bits(key: jax.Array, size: int) -> jax.Array:
-    """Random words, uint32[size]: a 32-bit mixing hash of a counter and two words of the key.
+    """Random words, uint32[size]: `mix(mix(i ^ mix(w0)) ^ w1)` for element i and the key's words.
 
-        x = i ^ w0;  x = (x ^ x >> 16) * 0x7feb352d ^ w1;  x = (x ^ x >> 15) * 0x846ca68b
+    One `mix`, lowbias32, would do for one mask. With `mix(i ^ w)` alone, keys whose words share
+    their leading bits would give each other's words in another order. The words depend on the key
+    and on i only, in any company; they are statistically good, and not for cryptography.
 
-    and a last `x ^ x >> 16`, for element i and the words w0, w1 that threefry draws from the key.
-    The second word enters between the multiplications: with the first alone, keys that share its
-    leading bits would give each other's words in another order. The words depend on the key and on
-    i only, in any company; statistically good, not for cryptography.
-
-    Reference: C. Wellons, lowbias32 (hash-prospector, 2018), to which `w1 = 0` reduces it.
+    Reference: C. Wellons, hash-prospector, 2018 (lowbias32).
     """
-    words = jax.random.bits(key, (2,), jnp.uint32)
-    x = jnp.arange(size, dtype=jnp.uint32) ^ words[0]
-    x = (x ^ (x >> 16)) * np.uint32(0x7FEB352D) ^ words[1]
+    words = jax.random.key_data(key)[-2:]
+    return _mix(_mix(jnp.arange(size, dtype=jnp.uint32) ^ _mix(words[0])) ^ words[1])
+
+
+def _mix(x: jax.Array) -> jax.Array:
+    x = (x ^ (x >> 16)) * np.uint32(0x7FEB352D)
     x = (x ^ (x >> 15)) * np.uint32(0x846CA68B)
     return x ^ (x >> 16)
 
@@ -40,7 +40,7 @@ def dropout(key: jax.Array | None, x: jax.Array, rate: Any) -> jax.Array:
       x: float[...].
       rate: in [0, 1), a number or a traced scalar; 0 leaves `x` as it is.
 
-    The probability is `rate` rounded down to a multiple of 2^-24, the resolution of float32.
+    The probability is `rate` rounded up to a multiple of 2^-24, the resolution of float32.
 
     Reference: Srivastava et al. 2014, in the inverted form.
     """
