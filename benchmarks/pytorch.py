@@ -1,0 +1,300 @@
+"""S2's Transformer against the same in PyTorch: the time of a step, and what refilling saves.
+
+    pip install -e ".[bench]"
+    python benchmarks/pytorch.py                    # 1 lane, and 1 on each core: minutes on two
+    python benchmarks/pytorch.py --lanes 64         # on a GPU, 64 side by side
+    python benchmarks/pytorch.py --part refill      # steps of a whole alpha curve
+
+Both train the network of S2's figure 1 (batch 512, dropout 0.1, AdamW with warmup) on p = 97, and
+look at the whole table once a round. PyTorch trains one network after another, as the sources do;
+torch.compile is not used. Each has a process of its own that sleeps while another is timed, and all
+of them may use the same cores. They take turns, and what counts are ratios within one turn.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from grokjax.command import cores, run_as_command
+
+P, ALPHA, BATCH, RATE, DECAY, WARMUP = 97, 0.5, 512, 1e-3, 0.1, 10
+
+
+def pytorch(
+    lanes: tuple[int, ...] = (1, 2),
+    steps: int = 40,
+    repeats: int = 10,
+    part: Literal["both", "steps", "refill"] = "both",
+    p: int = 13,
+    seeds: int = 2,
+    max_steps: int = 3000,
+    output: Path | None = None,
+    serve: str | None = None,
+) -> None:
+    """Lane-steps against PyTorch's, and the steps of an alpha curve with and without refilling.
+
+    Args:
+      lanes: numbers of lanes to compare.
+      steps: training steps of every lane in a turn.
+      repeats: turns; the median ratio is shown, with the lowest and highest.
+      part: which of the two figures.
+      p: the modulus of the alpha curve.
+      seeds: lanes for each of its 13 alphas.
+      max_steps: its budget.
+      output: folder for `pytorch.json`; nothing is written without it.
+      serve: what a process is to be timed on (used internally).
+    """
+    if serve is not None:
+        return answer(serve, steps)
+    figures = {}
+    if part != "refill":
+        figures["steps"] = lane_steps(lanes, steps, repeats)
+    if part != "steps":
+        figures["refill"] = refill(p, seeds, max_steps)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "pytorch.json").write_text(json.dumps(figures, indent=2) + "\n")
+
+
+# -- a lane-step -------------------------------------------------------------------------------
+
+
+def lane_steps(lanes: tuple[int, ...], steps: int, repeats: int) -> dict:
+    """Milliseconds of a lane-step, for PyTorch and for so many lanes, in turn."""
+    names = ["torch", *map(str, lanes)]
+    servers = {name: start(name, steps) for name in names}
+    try:
+        for server in servers.values():
+            server.stdout.readline()  # imported, compiled and warm
+        turns = [[ask(servers[name]) for name in names] for _ in range(repeats)]
+    finally:
+        for server in servers.values():
+            server.kill()
+    milliseconds = np.array([[seconds for seconds, _ in turn] for turn in turns]) * 1e3 / steps
+    milliseconds[:, 1:] /= lanes
+    ratios = milliseconds[:, :1] / milliseconds
+    title = f"a lane-step, p={P}, batch {BATCH}, {cores()} cores, {turns[0][1][1]}"
+    table = Table(title=f"{title}, {repeats} turns of {steps} steps")
+    for heading in ("", "milliseconds", "as fast as PyTorch", "lowest", "highest"):
+        table.add_column(heading, justify="right" if heading else "left")
+    found = {}
+    for i, name in enumerate(names):
+        row = {
+            "milliseconds": float(np.median(milliseconds[:, i])),
+            "ratio": float(np.median(ratios[:, i])),
+            "lowest": float(ratios[:, i].min()),
+            "highest": float(ratios[:, i].max()),
+        }
+        label = "PyTorch, one network" if name == "torch" else f"grokjax, {name} lanes"
+        cells = [f"{row['ratio']:.2f}", f"{row['lowest']:.2f}", f"{row['highest']:.2f}"]
+        table.add_row(label, f"{row['milliseconds']:.2f}", *cells)
+        found[label] = row
+    Console(width=110).print(table)
+    return found
+
+
+def start(name: str, steps: int) -> subprocess.Popen:
+    """A process that waits for its turns."""
+    environment = dict(os.environ)
+    if name != "torch" and "JAX_PLATFORMS" not in os.environ:
+        # One lane has all the cores; more are spread over a simulated device for each.
+        environment["JAX_NUM_CPU_DEVICES"] = str(min(int(name), cores()))
+    command = [sys.executable, __file__, "--serve", name, "--steps", str(steps)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+
+
+def ask(server: subprocess.Popen) -> tuple[float, str]:
+    """Seconds of a turn, and the device."""
+    server.stdin.write("\n")
+    server.stdin.flush()
+    return tuple(json.loads(server.stdout.readline()))
+
+
+def answer(name: str, steps: int) -> None:
+    """The other end: runs a turn for every line, and prints how long it took."""
+    turn, device = torch_turns(steps) if name == "torch" else jax_turns(int(name), steps)
+    turn()  # compiles, and fills caches
+    turn()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        begin = time.perf_counter()
+        turn()
+        print(json.dumps([time.perf_counter() - begin, device]), flush=True)
+
+
+def jax_turns(lanes: int, steps: int):
+    """A function that trains `lanes` lanes for `steps` more steps, by the engine's programs."""
+    import jax
+
+    import grokjax
+    from grokjax import losses, models, optimizers, tasks
+    from grokjax.sweep import programs
+    from grokjax.sweep.lanes import check_lanes, padded_rows
+
+    recipe = grokjax.Recipe(
+        models.Transformer(P), losses.cross_entropy, optimizers.adamw, batch_size=BATCH
+    )
+    task, mesh = tasks.modular_addition(P), grokjax.lane_mesh()
+    columns = grokjax.grid(
+        alpha=ALPHA, seed=range(lanes), learning_rate=RATE, weight_decay=DECAY, warmup=WARMUP
+    )
+    table = check_lanes(recipe, task, columns)
+    rows = padded_rows(recipe, task, int(table.lanes.num_train[0]))
+    vectorize = jax.default_backend() != "cpu"
+    slots = -(-lanes // mesh.size)
+    if slots * mesh.size != lanes:
+        raise ValueError(f"lanes must be a multiple of the {mesh.size} devices, got {lanes}.")
+    put = lambda tree, **where: programs.put(mesh, tree, **where)
+    fixed = (recipe, put(task, whole=True), None, mesh)
+    budget = put(np.int32(2**30), whole=True)
+    order = put(np.tile(np.arange(slots, dtype=np.int32), mesh.size))
+    count = put(np.full(mesh.size, slots, np.int32))
+    one = jax.tree.map(lambda leaf: leaf[0], table.lanes)
+    state = put(programs.empty_slots(recipe, task, mesh, slots, one, None))
+    state, _ = programs.admit(*fixed, state, order, count, put(table.lanes), None, budget)
+    done = 0
+
+    def turn():
+        nonlocal state, done
+        done += steps
+        targets = put(np.full(lanes, done, np.int32))
+        state, report = programs.train(
+            *fixed, state, order, count, targets, budget, rows=rows, vectorize=vectorize
+        )
+        jax.block_until_ready((state, report))
+
+    return turn, jax.devices()[0].device_kind
+
+
+def torch_turns(steps: int):
+    """A function that trains S2's network for `steps` more steps in PyTorch."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    class Block(nn.Module):
+        def __init__(self, width: int, heads: int):
+            super().__init__()
+            self.heads = heads
+            self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+            self.out = nn.Linear(width, width, bias=False)
+            self.norm_attention, self.norm_feed_forward = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.feed_forward = nn.Sequential(
+                nn.Linear(width, 4 * width, bias=False),
+                nn.ReLU(),
+                nn.Linear(4 * width, width, bias=False),
+                nn.Dropout(0.1),
+            )
+
+        def forward(self, x):
+            rows, places, width = x.shape
+            split = self.query_key_value(x).view(rows, places, 3, self.heads, -1)
+            a = functional.scaled_dot_product_attention(
+                *split.permute(2, 0, 3, 1, 4), is_causal=True
+            )
+            x = self.norm_attention(x + self.out(a.transpose(1, 2).reshape(rows, places, width)))
+            return self.norm_feed_forward(x + self.feed_forward(x))
+
+    class Transformer(nn.Module):
+        def __init__(self, vocabulary: int = 239, width: int = 128):
+            super().__init__()
+            self.embed = nn.Embedding(vocabulary, width)
+            self.blocks = nn.Sequential(Block(width, 4), Block(width, 4))
+            self.readout = nn.Linear(width, vocabulary, bias=False)
+            angle = torch.arange(2)[:, None] / 10000 ** (torch.arange(0, width, 2) / width)
+            positions = torch.stack([angle.sin(), angle.cos()], dim=-1).reshape(2, width)
+            self.register_buffer("positions", positions)
+
+        def forward(self, tokens):
+            return self.readout(self.blocks(self.embed(tokens) + self.positions).mean(dim=1))
+
+    torch.set_num_threads(cores())
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokens = torch.cartesian_prod(torch.arange(P), torch.arange(P)).to(device)
+    labels = tokens.sum(dim=1) % P
+    train = torch.randperm(P * P, device=device)[: math.ceil(ALPHA * P * P)]
+    model = Transformer().to(device)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), RATE, (0.9, 0.98), weight_decay=DECAY, fused=True
+    )
+    warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(step / WARMUP, 1))
+    batches = iter(())
+
+    def turn():
+        nonlocal batches
+        for _ in range(steps):
+            batch = next(batches, None)
+            if batch is None:  # the next epoch
+                shuffled = train[torch.randperm(len(train), device=device)]
+                batches = iter(shuffled.split(BATCH))
+                batch = next(batches)
+            loss = functional.cross_entropy(model(tokens[batch]), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            warmup.step()
+        with torch.no_grad():
+            model.eval()
+            logits = model(tokens)
+            losses = functional.cross_entropy(logits, labels, reduction="none")
+            losses.mean().item(), (logits.argmax(dim=1) == labels).float().mean().item()
+            model.train()
+
+    return turn, device
+
+
+# -- an alpha curve ----------------------------------------------------------------------------
+
+
+def refill(p: int, seeds: int, max_steps: int) -> dict:
+    """Steps that the lanes of an alpha curve take, against one by one for the whole budget."""
+    import grokjax
+    from grokjax import losses, models, optimizers, tasks
+
+    model = models.Transformer(p, width=64, vocabulary=p)
+    recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=BATCH)
+    lanes = grokjax.grid(
+        alpha=np.linspace(0.3, 0.9, 13),
+        seed=range(seeds),
+        learning_rate=RATE,
+        weight_decay=1.0,
+        warmup=WARMUP,
+    )
+    result = grokjax.run_sweep(
+        recipe, tasks.modular_addition(p), lanes, max_steps=max_steps, eval_every=50,
+        keep_params="none", progress=False,
+    )  # fmt: skip
+    outcomes, counts = np.unique(result.dataset.outcome, return_counts=True)
+    budget = max_steps * len(result.dataset.lane)
+    used, executed = (result.dataset.attrs[name] for name in ("lane_steps", "slot_steps"))
+    found = {
+        "lanes": len(result.dataset.lane),
+        "outcomes": dict(zip(outcomes.tolist(), counts.tolist(), strict=True)),
+        "budget": budget,
+        "used": int(used),
+        "executed": int(executed),
+        "saved": budget / executed,
+    }
+    table = Table(
+        title=f"13 alphas x {seeds} seeds, p={p}, {max_steps} steps at most: {found['outcomes']}"
+    )
+    for heading in ("one by one", "used", "executed", "one by one/executed"):
+        table.add_column(heading, justify="right")
+    table.add_row(f"{budget:,}", f"{used:,}", f"{executed:,}", f"{found['saved']:.2f}")
+    Console(width=110).print(table)
+    return found
+
+
+if __name__ == "__main__":
+    run_as_command(pytorch)
