@@ -8,7 +8,9 @@
 Both train the network of S2's figure 1 (batch 512, dropout 0.1, AdamW with warmup) on p = 97, and
 look at the whole table once a round. PyTorch trains one network after another, as the sources do;
 torch.compile is not used. Each has a process of its own that sleeps while another is timed, and all
-of them may use the same cores. They take turns, and what counts are ratios within one turn.
+of them may use the same cores. They take turns, and what counts are ratios within one turn. On a
+machine with other work use `--threads 1` and the ratio of CPU time: PyTorch's threads wait for each
+other in every operation, and lose far more than their share.
 """
 
 import json
@@ -33,6 +35,7 @@ def pytorch(
     lanes: tuple[int, ...] = (1, 2),
     steps: int = 40,
     repeats: int = 10,
+    threads: int | None = None,
     part: Literal["both", "steps", "refill"] = "both",
     p: int = 13,
     seeds: int = 2,
@@ -46,6 +49,7 @@ def pytorch(
       lanes: numbers of lanes to compare.
       steps: training steps of every lane in a turn.
       repeats: turns; the median ratio is shown, with the lowest and highest.
+      threads: CPU cores for either; all by default.
       part: which of the two figures.
       p: the modulus of the alpha curve.
       seeds: lanes for each of its 13 alphas.
@@ -54,10 +58,10 @@ def pytorch(
       serve: what a process is to be timed on (used internally).
     """
     if serve is not None:
-        return answer(serve, steps)
+        return answer(serve, steps, threads or cores())
     figures = {}
     if part != "refill":
-        figures["steps"] = lane_steps(lanes, steps, repeats)
+        figures["steps"] = lane_steps(lanes, steps, repeats, threads or cores())
     if part != "steps":
         figures["refill"] = refill(p, seeds, max_steps)
     if output is not None:
@@ -68,10 +72,10 @@ def pytorch(
 # -- a lane-step -------------------------------------------------------------------------------
 
 
-def lane_steps(lanes: tuple[int, ...], steps: int, repeats: int) -> dict:
+def lane_steps(lanes: tuple[int, ...], steps: int, repeats: int, threads: int) -> dict:
     """Milliseconds of a lane-step, for PyTorch and for so many lanes, in turn."""
     names = ["torch", *map(str, lanes)]
-    servers = {name: start(name, steps) for name in names}
+    servers = {name: start(name, steps, threads) for name in names}
     try:
         for server in servers.values():
             server.stdout.readline()  # imported, compiled and warm
@@ -79,57 +83,57 @@ def lane_steps(lanes: tuple[int, ...], steps: int, repeats: int) -> dict:
     finally:
         for server in servers.values():
             server.kill()
-    milliseconds = np.array([[seconds for seconds, _ in turn] for turn in turns]) * 1e3 / steps
-    milliseconds[:, 1:] /= lanes
+    seconds = np.array([[measured[:2] for measured in turn] for turn in turns])
+    milliseconds = seconds * 1e3 / steps / np.array([1, *lanes])[:, None]
     ratios = milliseconds[:, :1] / milliseconds
-    title = f"a lane-step, p={P}, batch {BATCH}, {cores()} cores, {turns[0][1][1]}"
+    title = f"a lane-step, p={P}, batch {BATCH}, {threads} cores, {turns[0][1][2]}"
     table = Table(title=f"{title}, {repeats} turns of {steps} steps")
-    for heading in ("", "milliseconds", "as fast as PyTorch", "lowest", "highest"):
+    for heading in ("", "milliseconds", "as fast as PyTorch", "in CPU time"):
         table.add_column(heading, justify="right" if heading else "left")
-    found = {}
+    found = {"title": table.title}
     for i, name in enumerate(names):
-        row = {
-            "milliseconds": float(np.median(milliseconds[:, i])),
-            "ratio": float(np.median(ratios[:, i])),
-            "lowest": float(ratios[:, i].min()),
-            "highest": float(ratios[:, i].max()),
-        }
-        label = "PyTorch, one network" if name == "torch" else f"grokjax, {name} lanes"
-        cells = [f"{row['ratio']:.2f}", f"{row['lowest']:.2f}", f"{row['highest']:.2f}"]
-        table.add_row(label, f"{row['milliseconds']:.2f}", *cells)
-        found[label] = row
+        label = "PyTorch, one network" if name == "torch" else f"grokjax, lanes: {name}"
+        middle, low, high = (f(ratios[:, i], axis=0) for f in (np.median, np.min, np.max))
+        cells = [f"{m:.2f} ({a:.2f} to {b:.2f})" for m, a, b in zip(middle, low, high, strict=True)]
+        table.add_row(label, f"{np.median(milliseconds[:, i, 0]):.2f}", *cells)
+        found[label] = {"milliseconds": milliseconds[:, i].tolist(), "ratio": middle.tolist()}
     Console(width=110).print(table)
     return found
 
 
-def start(name: str, steps: int) -> subprocess.Popen:
+def start(name: str, steps: int, threads: int) -> subprocess.Popen:
     """A process that waits for its turns."""
     environment = dict(os.environ)
-    if name != "torch" and "JAX_PLATFORMS" not in os.environ:
+    if name != "torch":
         # One lane has all the cores; more are spread over a simulated device for each.
-        environment["JAX_NUM_CPU_DEVICES"] = str(min(int(name), cores()))
+        environment["JAX_NUM_CPU_DEVICES"] = str(min(int(name), threads))
     command = [sys.executable, __file__, "--serve", name, "--steps", str(steps)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+    return subprocess.Popen(
+        [*command, "--threads", str(threads)], stdin=pipe, stdout=pipe, text=True, env=environment
+    )
 
 
-def ask(server: subprocess.Popen) -> tuple[float, str]:
-    """Seconds of a turn, and the device."""
+def ask(server: subprocess.Popen) -> list:
+    """Seconds of a turn, its CPU seconds, and the device."""
     server.stdin.write("\n")
     server.stdin.flush()
-    return tuple(json.loads(server.stdout.readline()))
+    return json.loads(server.stdout.readline())
 
 
-def answer(name: str, steps: int) -> None:
+def answer(name: str, steps: int, threads: int) -> None:
     """The other end: runs a turn for every line, and prints how long it took."""
+    if threads < cores():
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     turn, device = torch_turns(steps) if name == "torch" else jax_turns(int(name), steps)
     turn()  # compiles, and fills caches
     turn()
     print("ready", flush=True)
     for _ in sys.stdin:
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.process_time()
         turn()
-        print(json.dumps([time.perf_counter() - begin, device]), flush=True)
+        taken = [time.perf_counter() - begin, time.process_time() - cpu]
+        print(json.dumps([*taken, device]), flush=True)
 
 
 def jax_turns(lanes: int, steps: int):
