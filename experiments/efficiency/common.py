@@ -1,0 +1,56 @@
+"""What these experiments share: their networks, and the last measurement of a lane."""
+
+import numpy as np
+import xarray
+
+from grokjax.models import LSTM, MLP, Model, QuadraticMLP, Transformer
+
+NETWORKS = ("quadratic", "mlp", "lstm", "transformer")
+
+
+def network(name: str, p: int, scale: str) -> Model:
+    """A network without dropout: the only regularizer is the decay that an experiment sets.
+
+    Args:
+      name: one of `NETWORKS`.
+      p: the modulus.
+      scale: "paper" for S1's sizes, 3e5 to 4e5 parameters besides embeddings; "quick" for about a
+        tenth of that.
+
+    Raises:
+      ValueError: for another name.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"unknown network {name!r}; use any of {', '.join(NETWORKS)}.")
+    small = scale == "quick"
+    if name == "quadratic":
+        return QuadraticMLP(p, 128 if small else 500, parameterization="standard")
+    if name == "mlp":
+        if small:
+            return MLP(p, hidden=(128, 128), vocabulary=p, dropout=0.0)
+        return MLP(p, hidden=(448, 448), embedding=128, vocabulary=p, dropout=0.0)
+    if name == "lstm":
+        if small:
+            return LSTM(p, layers=1, width=64, vocabulary=p, dropout=0.0)
+        return LSTM(p, width=144, embedding=128, vocabulary=p, dropout=0.0)
+    layers, width = (1, 64) if small else (2, 128)
+    return Transformer(
+        p, layers=layers, width=width, norm="pre", readout="last", vocabulary=p, dropout=0.0
+    )
+
+
+def final(dataset: xarray.Dataset, name: str) -> np.ndarray:
+    """The last value of a measurement that each lane has: float[L]."""
+    values = dataset[name].values
+    measured = ~np.isnan(values)
+    last = values.shape[1] - 1 - measured[:, ::-1].argmax(axis=1)
+    return np.take_along_axis(values, last[:, None], axis=1)[:, 0]
+
+
+def spread(values: np.ndarray, form: str = ".3g") -> str:
+    """The median, and the lowest and highest if they differ: a cell of a table."""
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return ""
+    low, middle, high = (format(f(values), form) for f in (np.min, np.median, np.max))
+    return middle if low == high else f"{middle} ({low} to {high})"

@@ -1,0 +1,299 @@
+"""How large must the weights be to memorize, or to generalize, as the training set grows?
+
+The question of S1, figure 6: parameter norm against the logit of the right class on training rows,
+for networks that memorize and networks that generalize, over alpha. Networks memorize because
+their labels are random; networks that generalize have true labels and get the other rows right.
+
+    python experiments/efficiency/norms.py                  # quick: p = 23, 2 minutes on 2 cores
+    python experiments/efficiency/norms.py --scale paper    # p = 97, S1's MLP: for a GPU
+
+Expected: the norm that memorization needs for a given logit grows with the training set, that of
+generalization does not, so that the two cross at a critical size. Regularizers of several
+strengths trace each curve.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+import xarray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+import grokjax
+from experiments.efficiency.common import final
+from experiments.efficiency.common import network as build_network
+from grokjax import losses, measures, optimizers, tasks
+from grokjax.command import run_as_command
+
+
+class Scale(NamedTuple):
+    """What `--scale` sets, unless an option of its own says otherwise."""
+
+    network: str
+    p: int
+    alphas: tuple[float, ...]
+    decays: dict[str, tuple[float, ...]]
+    seeds: int
+    learning_rate: float
+    max_steps: int
+
+
+SCALES = {
+    "quick": Scale(
+        network="quadratic",
+        p=23,
+        alphas=(0.1, 0.2, 0.3, 0.45, 0.6, 0.8),
+        decays={"l2": (3e-5, 1e-4, 3e-4, 1e-3), "adamw": (0.2, 0.4, 0.8, 1.6)},
+        seeds=3,
+        learning_rate=1e-2,
+        max_steps=1500,
+    ),
+    "paper": Scale(
+        network="mlp",
+        p=97,
+        alphas=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
+        decays={"l2": (1e-6, 1e-5, 1e-4, 1e-3), "adamw": (0.03, 0.1, 0.3, 1.0, 3.0)},
+        seeds=5,
+        learning_rate=1e-3,
+        max_steps=100_000,
+    ),
+}
+KINDS = ("memorizing", "generalizing")
+
+
+def correct_logit(
+    params: Any, logits: jax.Array, task: tasks.Task, split: tasks.Split
+) -> measures.Scalars:
+    """Mean over the training rows of the trained answer's logit, less the mean of all classes.
+
+    Differs: S1 does not subtract the mean, which no softmax sees.
+    """
+    right = jnp.take_along_axis(logits, split.labels[:, None], axis=1)[:, 0]
+    return {"correct_logit": measures.masked_mean(right - logits.mean(axis=1), split.train)}
+
+
+def norms(
+    scale: Literal["quick", "paper"] = "quick",
+    *,
+    network: str | None = None,
+    p: int | None = None,
+    alphas: tuple[float, ...] | None = None,
+    regularizer: Literal["l2", "adamw"] = "l2",
+    decays: tuple[float, ...] | None = None,
+    seeds: int | None = None,
+    max_steps: int | None = None,
+    logit: float | None = None,
+    output: Path = Path("results/efficiency_norms"),
+    checkpoints: Path | None = None,
+    progress: bool = True,
+) -> grokjax.SweepResult:
+    """Parameter norm against the logit of the right class, over alpha and weight decay.
+
+    Args:
+      scale: quick: p = 23, quadratic networks; paper: p = 97, S1's MLP.
+      network: quadratic, mlp, lstm or transformer.
+      p: the modulus.
+      alphas: fractions of the table to train on.
+      regularizer: l2 adds `decay / 2 ||params||^2` to the loss, so that networks end where no smaller
+        norm has as small a loss nearby; adamw decays apart from the gradient.
+      decays: strengths of the regularizer, which trace the curve of each alpha.
+      seeds: networks of each kind, alpha and decay.
+      max_steps: training steps of each, long enough for the norm to settle.
+      logit: the one to compare norms at; by default a middle one that most curves reach.
+      output: folder for the dataset, the configuration and the figure.
+      checkpoints: folder to keep checkpoints in.
+      progress: show how far the sweep is, in a terminal.
+
+    Returns:
+      One lane for each; `label_noise` is 1 for those that can only memorize.
+    """
+    given = {"network": network, "p": p, "alphas": alphas, "seeds": seeds}
+    given |= {"max_steps": max_steps, "decays": {regularizer: decays} if decays else None}
+    setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
+    output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
+
+    recipe = grokjax.Recipe(
+        build_network(setting.network, setting.p, scale),
+        losses.cross_entropy,
+        optimizers.adam if regularizer == "l2" else optimizers.adamw,
+        penalty=losses.l2 if regularizer == "l2" else None,
+        measures=(measures.weight_norms, correct_logit),
+    )
+    lanes = grokjax.grid(
+        label_noise=[1.0, 0.0],
+        alpha=setting.alphas,
+        seed=range(setting.seeds),
+        learning_rate=setting.learning_rate,
+        **{"l2" if regularizer == "l2" else "weight_decay": setting.decays[regularizer]},
+    )
+    result = grokjax.run_sweep(
+        recipe,
+        tasks.modular_addition(setting.p),
+        lanes,
+        max_steps=setting.max_steps,
+        eval_every=max(1, setting.max_steps // 20),
+        stop=None,
+        keep_params="none",
+        directory=checkpoints,
+        progress=progress,
+    )
+    result.save(output)
+    if logit is None:
+        logit = middle_logit(result.dataset)
+    paths = [output / "results.nc", *draw(result, output, logit)]
+    print_table(result.dataset, logit)
+    for path in paths:
+        print(path)
+    return result
+
+
+def groups(dataset: xarray.Dataset) -> dict[str, np.ndarray]:
+    """bool[L]: networks that memorized random labels, and those that generalized from true ones.
+
+    Networks that did neither by the end are in no group.
+    """
+    random = dataset.label_noise.values == 1
+    fits = final(dataset, "train_accuracy") >= 0.99
+    return {
+        "memorizing": random & fits,
+        "generalizing": ~random & fits & (final(dataset, "test_accuracy") >= 0.99),
+    }
+
+
+def middle_logit(dataset: xarray.Dataset) -> float:
+    """A logit inside the range of as many curves as possible."""
+    candidates = np.linspace(1.0, 20.0, 77)
+    reached = [np.isfinite(norm_at(dataset, x)).sum().item() for x in candidates]
+    best = np.flatnonzero(np.array(reached) == max(reached))
+    return float(candidates[best[len(best) // 2]])
+
+
+def norm_at(dataset: xarray.Dataset, logit: float) -> xarray.DataArray:
+    """The norm at a given logit of each curve: [kind, alpha, seed].
+
+    A curve joins the networks of all weight decays, with the logarithm of the norm linear in the
+    logit between two of them; NaN outside of its range.
+    """
+    alphas, seeds = np.unique(dataset.alpha), np.unique(dataset.seed)
+    norm, reached = final(dataset, "norm"), final(dataset, "correct_logit")
+    values = np.full((len(KINDS), len(alphas), len(seeds)), np.nan)
+    for i, inside in enumerate(groups(dataset).values()):
+        for j, alpha in enumerate(alphas):
+            for k, seed in enumerate(seeds):
+                curve = inside & (dataset.alpha.values == alpha) & (dataset.seed.values == seed)
+                x, y = reached[curve], np.log(norm[curve])
+                if x.size and x.min() <= logit <= x.max():
+                    order = np.argsort(x)
+                    values[i, j, k] = np.exp(np.interp(logit, x[order], y[order]))
+    coords = {"kind": list(KINDS), "alpha": alphas, "seed": seeds}
+    return xarray.DataArray(values, coords, tuple(coords))
+
+
+def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Mean over seeds and its interval by Student's t; NaN for the interval of fewer than two."""
+    values = values[np.isfinite(values)]
+    if len(values) < 2:
+        return (values.mean() if len(values) else np.nan), np.nan, np.nan
+    half = scipy.stats.t.ppf((1 + confidence) / 2, len(values) - 1) * scipy.stats.sem(values)
+    return values.mean(), values.mean() - half, values.mean() + half
+
+
+def draw(result: grokjax.SweepResult, output: Path, logit: float | None = None) -> list[Path]:
+    """The figure of a run, drawn from its result, as PNG and SVG."""
+    from matplotlib.lines import Line2D
+
+    from grokjax import plotting
+    from grokjax.plotting.style import GREY, colour_scale, label_log, legend_above
+    from grokjax.plotting.sweeps import ALPHA
+
+    dataset = result.dataset
+    logit = middle_logit(dataset) if logit is None else logit
+    norm, reached = final(dataset, "norm"), final(dataset, "correct_logit")
+    markers = {"memorizing": "o", "generalizing": "s"}
+    with plotting.in_style():
+        figure, (left, right) = plotting.new_figure(1, 2, size=(7.2, 3.2))
+        colours = colour_scale(dataset.alpha.values)
+        for kind, inside in groups(dataset).items():
+            filled = "full" if kind == "memorizing" else "none"
+            for alpha in np.unique(dataset.alpha):
+                here = inside & (dataset.alpha.values == alpha)
+                left.plot(
+                    norm[here], reached[here], markers[kind], color=colours.to_rgba(alpha),
+                    markersize=3.5, fillstyle=filled,
+                )  # fmt: skip
+        left.axhline(logit, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)))
+        left.set(xlabel="parameter norm", ylabel="logit of the right class", xscale="log")
+        label_log(left.xaxis)
+        legend_above(
+            left,
+            [
+                Line2D([], [], color=GREY, linestyle="none", marker="o", label="random labels"),
+                Line2D(
+                    [], [], color=GREY, linestyle="none", marker="s", fillstyle="none",
+                    label="true labels, grokked",
+                ),
+            ],
+            columns=2,
+        )  # fmt: skip
+        figure.colorbar(colours, ax=left, label=ALPHA, pad=0.02, aspect=30)
+        values = norm_at(dataset, logit)
+        for i, kind in enumerate(KINDS):
+            rows = np.array([mean_interval(row) for row in values.sel(kind=kind).values])
+            there = np.isfinite(rows[:, 0])
+            x = values.alpha.values[there]
+            mean, low, high = rows[there].T
+            colour = plotting.PALETTE[i]
+            right.plot(x, mean, markers[kind] + "-", color=colour, markersize=4, label=kind)
+            right.vlines(x, low, high, color=colour, linewidth=1)
+        right.set(xlabel=ALPHA, ylabel=f"norm at a logit of {logit:.3g}", ylim=(0, None))
+        legend_above(right)
+    return plotting.save(figure, output, "norms")
+
+
+def print_table(dataset: xarray.Dataset, logit: float) -> None:
+    """Norm at a fixed logit for each kind and alpha, with its interval over seeds."""
+    values = norm_at(dataset, logit)
+    table = Table(
+        title=f"{dataset.attrs['task']}: norm at a logit of {logit:.3g}, mean over seeds and its "
+        "95 % interval",
+        box=box.SIMPLE_HEAD,
+    )
+    for heading in ("alpha", "rows", *KINDS):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for alpha in values.alpha.values:
+        cells = [mean_interval(values.sel(kind=kind, alpha=alpha).values) for kind in KINDS]
+        table.add_row(
+            f"{alpha:.2f}",
+            f"{round(alpha * dataset.attrs['rows']):,}",
+            *(f"{m:.3g} ({low:.3g} to {high:.3g})" if m == m else "" for m, low, high in cells),
+        )
+    Console().print(table)
+    for kind in KINDS:
+        if (change := growth(values.sel(kind=kind))) is not None:
+            mean, low, high = mean_interval(change)
+            print(
+                f"{kind}: norm ~ rows^e with e = {mean:.2f} ({low:.2f} to {high:.2f}), "
+                f"{len(change)} seeds"
+            )
+    counts = {kind: inside.sum() for kind, inside in groups(dataset).items()}
+    print(f"{counts}, neither: {dataset.sizes['lane'] - sum(counts.values())}")
+
+
+def growth(values: xarray.DataArray) -> np.ndarray | None:
+    """Exponent of the norm in the size of the training set, for each seed: a line on log axes."""
+    exponents = []
+    for row in values.transpose("seed", "alpha").values:
+        there = np.isfinite(row)
+        if there.sum() > 1:
+            x, y = np.log(values.alpha.values[there]), np.log(row[there])
+            exponents.append(np.polyfit(x, y, 1)[0])
+    return np.array(exponents) if exponents else None
+
+
+if __name__ == "__main__":
+    run_as_command(norms)
