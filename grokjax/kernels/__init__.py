@@ -1,4 +1,4 @@
-"""Tangent kernels: is a network lazy, moving in the features it began with, or rich?
+"""Tangent kernels: whether a network is lazy, moving in the features it began with, or rich.
 
 A kernel on rows i, j and classes q, r is `sum_theta df_q(x_i)/dtheta df_r(x_j)/dtheta`. Functions
 here are pure and can be compiled by their caller; only `regression` computes on the host.
