@@ -33,10 +33,18 @@ def network(name: str, p: int, scale: str) -> Model:
         if small:
             return LSTM(p, layers=1, width=64, vocabulary=p, dropout=0.0)
         return LSTM(p, width=144, embedding=128, vocabulary=p, dropout=0.0)
-    layers, width = (1, 64) if small else (2, 128)
-    return Transformer(
-        p, layers=layers, width=width, norm="pre", readout="last", vocabulary=p, dropout=0.0
-    )
+    if small:
+        return Transformer(p, layers=1, width=64, vocabulary=p, dropout=0.0)
+    return Transformer(p, norm="pre", readout="last", vocabulary=p, dropout=0.0)
+
+
+def learning_rate(name: str, scale: str) -> float:
+    """The learning rate of AdamW for a network: S1's 1e-3, and about what a small one can take."""
+    if name == "quadratic":
+        return 1e-2
+    if scale == "paper":
+        return 1e-3
+    return 3e-3 if name == "transformer" else 1e-2
 
 
 def final(dataset: xarray.Dataset, name: str) -> np.ndarray:

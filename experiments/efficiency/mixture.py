@@ -26,6 +26,7 @@ from rich.table import Table
 
 import grokjax
 from experiments.efficiency.common import final, spread
+from experiments.efficiency.common import learning_rate as network_rate
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, optimizers, tasks, train
 from grokjax.command import run_as_command
@@ -41,15 +42,14 @@ class Scale(NamedTuple):
     alpha: float
     large_alpha: float  # of the generalizing network
     seeds: int
-    adamw_rate: float  # learning rate of the two networks
     weight_decay: float  # of the generalizing one
     backbone_steps: int
     max_steps: int
 
 
 SCALES = {
-    "quick": Scale("quadratic", 23, 0.5, 0.8, 3, 1e-2, 1.0, 2000, 100_000),
-    "paper": Scale("mlp", 97, 0.5, 0.8, 3, 1e-3, 1.0, 50_000, 100_000),
+    "quick": Scale("quadratic", 23, 0.5, 0.8, 3, 1.0, 2000, 100_000),
+    "paper": Scale("mlp", 97, 0.5, 0.8, 3, 1.0, 50_000, 100_000),
 }
 
 
@@ -110,7 +110,8 @@ def mixture(
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     task = tasks.modular_addition(setting.p)
-    pair = backbones(model, task, setting, progress)
+    rate = network_rate(setting.network, scale)
+    pair = backbones(model, task, setting, rate, progress)
     # Logits of frozen networks are numbers: looked up, not computed anew in every step.
     table = LogitTable(setting.p)
     mixed = Mixture(table, table)
@@ -124,7 +125,7 @@ def mixture(
         alpha=setting.alpha,
         learning_rate=learning_rate,
     )
-    chosen = [{"logits": values[lanes["seed"]]} for values in logits]
+    memorizing, generalizing = ({"logits": values[lanes["seed"]]} for values in logits)
     ones = np.ones(len(lanes["seed"]))
     results = [
         grokjax.run_sweep(
@@ -134,7 +135,7 @@ def mixture(
             max_steps=setting.max_steps,
             eval_every=log_spaced(setting.max_steps),
             stop=None,
-            initial=mixed.start(*chosen, speed * ones, ones),
+            initial=mixed.start(memorizing, generalizing, speed * ones, ones),
             keep_params="none",
             progress=progress,
         )
@@ -153,7 +154,7 @@ def mixture(
 
 
 def backbones(
-    model: Model, task: tasks.Task, setting: Scale, progress: bool
+    model: Model, task: tasks.Task, setting: Scale, rate: float, progress: bool
 ) -> list[grokjax.SweepResult]:
     """A memorizing and a generalizing network for each seed."""
     recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw)
@@ -166,7 +167,7 @@ def backbones(
         lanes = grokjax.grid(
             seed=range(setting.seeds),
             alpha=alpha,
-            learning_rate=setting.adamw_rate,
+            learning_rate=rate,
             weight_decay=decay,
         )
         result = grokjax.run_sweep(

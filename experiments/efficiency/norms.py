@@ -2,7 +2,8 @@
 
 The question of S1, figure 6: parameter norm against the logit of the right class on training rows,
 for networks that memorize and networks that generalize, over alpha. Networks memorize because
-their labels are random; networks that generalize have true labels and get the other rows right.
+their labels are random. Networks that generalize have grokked on most of the table, and go on
+training, with true labels, on the same fractions of it; those that forget the rest are left out.
 
     python experiments/efficiency/norms.py                  # quick: p = 23, 2 minutes on 2 cores
     python experiments/efficiency/norms.py --scale paper    # p = 97, S1's MLP: for a GPU
@@ -25,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 import grokjax
-from experiments.efficiency.common import final
+from experiments.efficiency.common import final, learning_rate
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, measures, optimizers, tasks
 from grokjax.command import run_as_command
@@ -39,7 +40,7 @@ class Scale(NamedTuple):
     alphas: tuple[float, ...]
     decays: dict[str, tuple[float, ...]]
     seeds: int
-    learning_rate: float
+    parent_steps: int  # in which networks have to grok
     max_steps: int
 
 
@@ -50,8 +51,8 @@ SCALES = {
         alphas=(0.1, 0.2, 0.3, 0.45, 0.6, 0.8),
         decays={"l2": (3e-5, 1e-4, 3e-4, 1e-3), "adamw": (0.2, 0.4, 0.8, 1.6)},
         seeds=3,
-        learning_rate=1e-2,
-        max_steps=1500,
+        parent_steps=1000,
+        max_steps=1000,
     ),
     "paper": Scale(
         network="mlp",
@@ -59,8 +60,8 @@ SCALES = {
         alphas=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
         decays={"l2": (1e-6, 1e-5, 1e-4, 1e-3), "adamw": (0.03, 0.1, 0.3, 1.0, 3.0)},
         seeds=5,
-        learning_rate=1e-3,
-        max_steps=100_000,
+        parent_steps=50_000,
+        max_steps=50_000,
     ),
 }
 KINDS = ("memorizing", "generalizing")
@@ -83,7 +84,7 @@ def norms(
     network: str | None = None,
     p: int | None = None,
     alphas: tuple[float, ...] | None = None,
-    regularizer: Literal["l2", "adamw"] = "l2",
+    regularizer: Literal["l2", "adamw"] = "adamw",
     decays: tuple[float, ...] | None = None,
     seeds: int | None = None,
     max_steps: int | None = None,
@@ -99,11 +100,12 @@ def norms(
       network: quadratic, mlp, lstm or transformer.
       p: the modulus.
       alphas: fractions of the table to train on.
-      regularizer: l2 adds `decay / 2 ||params||^2` to the loss, so that networks end where no smaller
-        norm has as small a loss nearby; adamw decays apart from the gradient.
+      regularizer: adamw decays apart from the gradient, as in the source; l2 adds
+        `decay / 2 ||params||^2` to the loss, whose minimum is the smallest norm for its loss.
       decays: strengths of the regularizer, which trace the curve of each alpha.
       seeds: networks of each kind, alpha and decay.
-      max_steps: training steps of each, long enough for the norm to settle.
+      max_steps: training steps of each, long enough for the norm to settle; and most steps in which
+        networks have to grok before.
       logit: the one to compare norms at; by default a middle one that most curves reach.
       output: folder for the dataset, the configuration and the figure.
       checkpoints: folder to keep checkpoints in.
@@ -113,35 +115,58 @@ def norms(
       One lane for each; `label_noise` is 1 for those that can only memorize.
     """
     given = {"network": network, "p": p, "alphas": alphas, "seeds": seeds}
-    given |= {"max_steps": max_steps, "decays": {regularizer: decays} if decays else None}
+    given |= {
+        "max_steps": max_steps,
+        "parent_steps": max_steps,
+        "decays": {regularizer: decays} if decays else None,
+    }
     setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
-    recipe = grokjax.Recipe(
-        build_network(setting.network, setting.p, scale),
-        losses.cross_entropy,
-        optimizers.adam if regularizer == "l2" else optimizers.adamw,
-        penalty=losses.l2 if regularizer == "l2" else None,
-        measures=(measures.weight_norms, correct_logit),
-    )
-    lanes = grokjax.grid(
-        label_noise=[1.0, 0.0],
-        alpha=setting.alphas,
-        seed=range(setting.seeds),
-        learning_rate=setting.learning_rate,
-        **{"l2" if regularizer == "l2" else "weight_decay": setting.decays[regularizer]},
-    )
-    result = grokjax.run_sweep(
-        recipe,
-        tasks.modular_addition(setting.p),
-        lanes,
-        max_steps=setting.max_steps,
-        eval_every=max(1, setting.max_steps // 20),
-        stop=None,
-        keep_params="none",
-        directory=checkpoints,
+    task = tasks.modular_addition(setting.p)
+    model = build_network(setting.network, setting.p, scale)
+    rate = learning_rate(setting.network, scale)
+    seeds_and_rate = {"seed": range(setting.seeds), "learning_rate": rate}
+    parents = grokjax.run_sweep(
+        grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw),
+        task,
+        grokjax.grid(alpha=max(setting.alphas), weight_decay=1.0, **seeds_and_rate),
+        max_steps=setting.parent_steps,
+        eval_every=max(1, setting.parent_steps // 100),
+        directory=None if checkpoints is None else checkpoints / "parents",
         progress=progress,
     )
+    l2 = regularizer == "l2"
+    recipe = grokjax.Recipe(
+        model,
+        losses.cross_entropy,
+        optimizers.adam if l2 else optimizers.adamw,
+        penalty=losses.l2 if l2 else None,
+        measures=(measures.weight_norms, correct_logit),
+    )
+    results = []
+    for kind, noise in zip(KINDS, (1.0, 0.0), strict=True):
+        lanes = grokjax.grid(
+            label_noise=noise,
+            alpha=setting.alphas,
+            **{"l2" if l2 else "weight_decay": setting.decays[regularizer]},
+            **seeds_and_rate,
+        )
+        results.append(
+            grokjax.run_sweep(
+                recipe,
+                task,
+                lanes,
+                max_steps=setting.max_steps,
+                eval_every=max(1, setting.max_steps // 20),
+                stop=None,
+                initial=None if noise else parents.branch(lanes, ["seed"]),
+                keep_params="none",
+                directory=None if checkpoints is None else checkpoints / kind,
+                progress=progress,
+            )
+        )
+    result = grokjax.concatenate(results)
     result.save(output)
     if logit is None:
         logit = middle_logit(result.dataset)
@@ -273,6 +298,8 @@ def print_table(dataset: xarray.Dataset, logit: float) -> None:
             *(f"{m:.3g} ({low:.3g} to {high:.3g})" if m == m else "" for m, low, high in cells),
         )
     Console().print(table)
+    if values.notnull().any("seed").all("kind").any():
+        print(f"memorizing and generalizing need the same norm at alpha = {crossing(values):.2f}")
     for kind in KINDS:
         if (change := growth(values.sel(kind=kind))) is not None:
             mean, low, high = mean_interval(change)
@@ -281,7 +308,22 @@ def print_table(dataset: xarray.Dataset, logit: float) -> None:
                 f"{len(change)} seeds"
             )
     counts = {kind: inside.sum() for kind, inside in groups(dataset).items()}
-    print(f"{counts}, neither: {dataset.sizes['lane'] - sum(counts.values())}")
+    of_true_labels = (dataset.label_noise.values == 0).sum()
+    print(
+        f"{counts['generalizing']} of {of_true_labels} networks with true labels still generalize"
+    )
+
+
+def crossing(values: xarray.DataArray) -> float:
+    """The alpha at which memorization needs the mean norm of generalization, between two points.
+
+    NaN if one of them needs more at every alpha.
+    """
+    memorizing = values.sel(kind="memorizing").mean("seed").dropna("alpha")
+    level = values.sel(kind="generalizing").mean().item()
+    if not memorizing.min() < level < memorizing.max():
+        return np.nan
+    return float(np.interp(level, memorizing.values, memorizing.alpha.values))
 
 
 def growth(values: xarray.DataArray) -> np.ndarray | None:

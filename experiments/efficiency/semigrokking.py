@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 import grokjax
-from experiments.efficiency.common import final, spread
+from experiments.efficiency.common import final, learning_rate, spread
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, optimizers, tasks
 from grokjax.command import run_as_command
@@ -35,7 +35,6 @@ class Scale(NamedTuple):
     alphas: tuple[float, ...]
     decays: tuple[float, ...]
     seeds: int
-    learning_rate: float
     max_steps: int
     batch_size: int | None
 
@@ -47,7 +46,6 @@ SCALES = {
         alphas=(0.3, 0.35, 0.4, 0.45, 0.5, 0.6),
         decays=(0.0, 1.0),
         seeds=12,
-        learning_rate=1e-2,
         max_steps=1500,
         batch_size=None,
     ),
@@ -57,7 +55,6 @@ SCALES = {
         alphas=(0.19, 0.21, 0.23, 0.25, 0.27, 0.29, 0.31, 0.33),
         decays=(0.0, 0.1, 1.0),
         seeds=20,
-        learning_rate=1e-3,
         max_steps=100_000,
         batch_size=512,
     ),
@@ -110,7 +107,7 @@ def semigrokking(
         weight_decay=setting.decays,
         alpha=setting.alphas,
         seed=range(setting.seeds),
-        learning_rate=setting.learning_rate,
+        learning_rate=learning_rate(setting.network, scale),
         warmup=10,
     )
     result = grokjax.run_sweep(
