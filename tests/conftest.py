@@ -22,6 +22,13 @@ from grokjax import losses, measures, models, optimizers, tasks
 P = 11
 
 
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory():
+    """Lets go of the programs that a file of tests compiled: gigabytes, over all of them."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def task():
     return tasks.modular_addition(P)

@@ -399,7 +399,7 @@ def test_normal_numbers_are_normal():
     assert scipy.stats.kstest(x.ravel(), "norm").pvalue > 1e-3
 
 
-@pytest.mark.parametrize("model", [*TYPICAL, QuadraticMLP(7, 16, dropout=0.2)], ids=named)
+@pytest.mark.parametrize("model", [*TYPICAL, QuadraticMLP(7, 16, dropout=0.2)])
 def test_dropout_acts_in_training_only(model):
     params, tokens = initialized(model), equations(model)
     evaluated = apply(model, params, tokens)
