@@ -26,7 +26,7 @@ import grokjax
 from experiments.efficiency.common import learning_rate
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, optimizers, tasks
-from grokjax.command import run_as_command
+from grokjax.command import override, run_as_command
 
 
 class Scale(NamedTuple):
@@ -76,9 +76,15 @@ def critical_alpha(
     Returns:
       `grokjax.critical_alpha` of each: [p, weight_decay].
     """
-    given = {"network": network, "moduli": moduli, "decays": decays, "tolerance": tolerance}
-    given |= {"max_lanes": max_lanes, "max_steps": max_steps}
-    setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
+    setting = override(
+        SCALES[scale],
+        network=network,
+        moduli=moduli,
+        decays=decays,
+        tolerance=tolerance,
+        max_lanes=max_lanes,
+        max_steps=max_steps,
+    )
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     rate = learning_rate(setting.network, scale)

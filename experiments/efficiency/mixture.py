@@ -29,7 +29,7 @@ from experiments.efficiency.common import final, spread
 from experiments.efficiency.common import learning_rate as network_rate
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, optimizers, tasks, train
-from grokjax.command import run_as_command
+from grokjax.command import override, run_as_command
 from grokjax.models import LogitTable, Mixture, Model
 from grokjax.sweep import log_spaced
 
@@ -103,9 +103,15 @@ def mixture(
     Raises:
       ValueError: for an unknown network, or if a network did not train far enough to be mixed.
     """
-    given = {"network": network, "p": p, "alpha": alpha, "seeds": seeds}
-    given |= {"backbone_steps": backbone_steps, "max_steps": max_steps}
-    setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
+    setting = override(
+        SCALES[scale],
+        network=network,
+        p=p,
+        alpha=alpha,
+        seeds=seeds,
+        backbone_steps=backbone_steps,
+        max_steps=max_steps,
+    )
     model = build_network(setting.network, setting.p, scale)
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 

@@ -24,7 +24,7 @@ import grokjax
 from experiments.efficiency.common import final, learning_rate, spread
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, optimizers, tasks
-from grokjax.command import run_as_command
+from grokjax.command import override, run_as_command
 
 
 class Scale(NamedTuple):
@@ -92,9 +92,15 @@ def semigrokking(
     Returns:
       One lane for each network.
     """
-    given = {"network": network, "p": p, "alphas": alphas, "decays": decays, "seeds": seeds}
-    given |= {"max_steps": max_steps}
-    setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
+    setting = override(
+        SCALES[scale],
+        network=network,
+        p=p,
+        alphas=alphas,
+        decays=decays,
+        seeds=seeds,
+        max_steps=max_steps,
+    )
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     recipe = grokjax.Recipe(

@@ -25,7 +25,7 @@ import grokjax
 from experiments.efficiency.common import final, learning_rate, spread
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, optimizers, tasks
-from grokjax.command import run_as_command
+from grokjax.command import override, run_as_command
 
 
 class Scale(NamedTuple):
@@ -111,9 +111,17 @@ def ungrokking(
     Raises:
       ValueError: for an unknown network, a fraction that is not small, or if no network grokked.
     """
-    given = {"networks": networks, "p": p, "alpha": alpha, "small": small, "decays": decays}
-    given |= {"seeds": seeds, "parent_steps": parent_steps, "max_steps": max_steps}
-    setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
+    setting = override(
+        SCALES[scale],
+        networks=networks,
+        p=p,
+        alpha=alpha,
+        small=small,
+        decays=decays,
+        seeds=seeds,
+        parent_steps=parent_steps,
+        max_steps=max_steps,
+    )
     if max(setting.small) >= setting.alpha:
         raise ValueError(
             f"small={max(setting.small):g} is no subset of alpha={setting.alpha:g}; use less."
