@@ -29,7 +29,7 @@ import grokjax
 from experiments.efficiency.common import final, learning_rate
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, measures, optimizers, tasks
-from grokjax.command import run_as_command
+from grokjax.command import override, run_as_command
 
 
 class Scale(NamedTuple):
@@ -114,13 +114,16 @@ def norms(
     Returns:
       One lane for each; `label_noise` is 1 for those that can only memorize.
     """
-    given = {"network": network, "p": p, "alphas": alphas, "seeds": seeds}
-    given |= {
-        "max_steps": max_steps,
-        "parent_steps": max_steps,
-        "decays": {regularizer: decays} if decays else None,
-    }
-    setting = SCALES[scale]._replace(**{k: v for k, v in given.items() if v is not None})
+    setting = override(
+        SCALES[scale],
+        network=network,
+        p=p,
+        alphas=alphas,
+        seeds=seeds,
+        max_steps=max_steps,
+        parent_steps=max_steps,
+        decays={regularizer: decays} if decays else None,
+    )
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     task = tasks.modular_addition(setting.p)
