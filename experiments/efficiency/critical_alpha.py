@@ -5,8 +5,8 @@ The fraction at which half of the networks grok within a budget, for several p: 
 p = 97 and other budgets. With and without weight decay, about which the sources contradict each
 other.
 
-    python experiments/efficiency/critical_alpha.py                  # quick: p to 23, minutes
-    python experiments/efficiency/critical_alpha.py --scale paper    # p to 97: an hour on a GPU
+    python experiments/efficiency/critical_alpha.py                  # quick: p to 23, a minute
+    python experiments/efficiency/critical_alpha.py --scale paper    # p to 97: for a GPU
 
 Expected: the critical alpha falls with p. If the rows that are needed grow like p log p, as for
 covering all residues, `critical * p / log p` is constant; it is printed. A network that has not

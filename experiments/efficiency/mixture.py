@@ -28,7 +28,7 @@ import grokjax
 from experiments.efficiency.common import final, spread
 from experiments.efficiency.common import learning_rate as network_rate
 from experiments.efficiency.common import network as build_network
-from grokjax import losses, optimizers, tasks, train
+from grokjax import losses, optimizers, survival, tasks, train
 from grokjax.command import override, run_as_command
 from grokjax.models import LogitTable, Mixture, Model
 from grokjax.sweep import log_spaced
@@ -272,16 +272,17 @@ def print_table(dataset: xarray.Dataset) -> None:
     )
     headings = ("w_m2, w_g2", "decay", "test 99 % at step", "peak test loss", "last")
     for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=heading != headings[0])
+        table.add_column(heading, justify="right", no_wrap=True)
     for speed in dict.fromkeys(dataset.w_m2.values.tolist()):
         for decay in dict.fromkeys(dataset.weight_decay.values.tolist()):
             inside = (dataset.w_m2 == speed) & (dataset.weight_decay == decay)
             lanes = dataset.isel(lane=inside.values)
             loss = lanes.test_loss.values
+            groks = survival.median(lanes.grokking_step, lanes.final_step).value
             table.add_row(
                 f"{speed:g}, 1",
                 f"{decay:g}",
-                spread(lanes.grokking_step.values, ",.0f") or "never",
+                f"{groks:,.0f}" if np.isfinite(groks) else "never",
                 spread(loss.max(axis=1), ".2g"),
                 spread(loss[:, -1], ".2g"),
             )

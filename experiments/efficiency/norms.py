@@ -5,7 +5,7 @@ for networks that memorize and networks that generalize, over alpha. Networks me
 their labels are random. Networks that generalize have grokked on most of the table, and go on
 training, with true labels, on the same fractions of it; those that forget the rest are left out.
 
-    python experiments/efficiency/norms.py                  # quick: p = 23, 2 minutes on 2 cores
+    python experiments/efficiency/norms.py                  # quick: p = 23, a minute on 2 cores
     python experiments/efficiency/norms.py --scale paper    # p = 97, S1's MLP: for a GPU
 
 Expected: the norm that memorization needs for a given logit grows with the training set, that of

@@ -3,7 +3,7 @@
 The question of S1, figure 9: the distribution of final test accuracies over many seeds, for
 fractions of the table around the critical one, with and without weight decay.
 
-    python experiments/efficiency/semigrokking.py                  # quick: p = 23, 30 s on 2 cores
+    python experiments/efficiency/semigrokking.py                  # quick: p = 23, 40 s on 2 cores
     python experiments/efficiency/semigrokking.py --scale paper    # p = 97, Transformer: for a GPU
 
 Expected: near the critical fraction (S1: 23 % to 27 % at p = 97) final accuracies in the middle,
