@@ -270,7 +270,7 @@ def print_table(dataset: xarray.Dataset) -> None:
         f"networks, {seeds} seeds",
         box=box.SIMPLE_HEAD,
     )
-    headings = ("w_m2, w_g2", "decay", "test 99 % at step", "peak test loss", "last")
+    headings = ("w_m2", "decay", "99 % at step", "peak test loss", "last test loss")
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for speed in dict.fromkeys(dataset.w_m2.values.tolist()):
@@ -280,7 +280,7 @@ def print_table(dataset: xarray.Dataset) -> None:
             loss = lanes.test_loss.values
             groks = survival.median(lanes.grokking_step, lanes.final_step).value
             table.add_row(
-                f"{speed:g}, 1",
+                f"{speed:g}",
                 f"{decay:g}",
                 f"{groks:,.0f}" if np.isfinite(groks) else "never",
                 spread(loss.max(axis=1), ".2g"),
