@@ -75,7 +75,7 @@ def _fastest(
     trial: "Trial", slots: int | Literal["auto"], vectorize: bool, lane_steps: int, chunk: int
 ) -> tuple[Layout, float]:
     """The best number of slots for one way of training, and its lane-steps a second."""
-    most = min(trial.most, trial.fitting)
+    most = int(programs.from_first(min(trial.most, trial.fitting)))  # hosts differ in memory
     steps = min(chunk, TRIAL_STEPS)
     if not vectorize:
         tried = min(ONE_BY_ONE, most) if slots == "auto" else slots
