@@ -4,7 +4,7 @@ The question of Gromov 2023, figure 1: modular addition, mean squared error, ful
 regularization, 49 % of the table.
 
     python experiments/gromov/dynamics.py                  # quick: p = 23, 15 s on 2 cores
-    python experiments/gromov/dynamics.py --scale paper    # p = 97: 3 seeds took 24 minutes
+    python experiments/gromov/dynamics.py --scale paper    # p = 97: 10 minutes on 2 cores
 
 Expected: the loss starts at 1/p; the training loss never rises (at a rate of 2.5e5, which was
 chosen for that: at 5e5 and 1e6 it has spikes after the network has grokked); the test loss peaks
