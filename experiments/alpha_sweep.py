@@ -273,7 +273,8 @@ def print_table(dataset: xarray.Dataset) -> None:
         alpha=dataset.alpha,
     )
     title = f"{dataset.attrs['task']}: grokking step, Kaplan-Meier median; 95 % intervals"
-    table = Table(title=title, box=box.SIMPLE_HEAD)
+    # Narrow gaps: the longest name fits a terminal of 80 columns.
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("optimizer", "alpha", "median", "interval", "grokked", "interval "):
         left = heading == "optimizer"
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
