@@ -7,7 +7,7 @@ The question of Gromov 2023, figure 4a.
 
 and, for a Transformer, an LSTM or a multilayer perceptron, that of S2, figure 2a:
 
-    python experiments/alpha_sweep.py --model mlp                          # p = 31, a minute
+    python experiments/alpha_sweep.py --model mlp                          # p = 31, 30 s
     python experiments/alpha_sweep.py --model transformer --scale paper    # p = 97, for a GPU
 
 Expected: grokking time falls with alpha and diverges at a critical alpha that differs between
