@@ -18,7 +18,7 @@ others after 1e4 steps, at 0.8 within 1e4; the training loss falls steadily, the
 before it falls; the delay grows steeply as alpha falls. LSTM and perceptron: a smaller delay. Of
 S1's: the Transformer's two accuracies rise together at first and then the test accuracy waits; the
 LSTM memorizes a little later with more data and groks much sooner. At quick scale, 1500 steps of
-strong decay, test accuracy gets to 42 to 87 % at alpha 0.6 and 74 to 100 % at 0.8, not yet for good.
+strong decay, test accuracy gets to 42 to 87 % at alpha 0.6 and 74 to 100 % at 0.8, not held.
 """
 
 from pathlib import Path
