@@ -42,7 +42,7 @@ def trained(addition, start):
     lanes = grokjax.zip_lanes(
         seed=0, alpha=25 / 49, learning_rate=0.1, weight_decay=[0.0, 0.0, DECAY, DECAY]
     )
-    initial = MIXTURE.start(*(over_lanes(tree, 4) for tree in start), w_m2, np.ones(4))
+    initial = MIXTURE.start(*(over_lanes(tree, 4) for tree in start), w_m2)
     return grokjax.run_sweep(
         RECIPE, addition, lanes, max_steps=4000, eval_every=20, stop=None, initial=initial,
         progress=False,

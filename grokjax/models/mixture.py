@@ -49,10 +49,10 @@ class Mixture:
         Args:
           memorizing: parameters of the first network, or of one for each lane, lanes first.
           generalizing: parameters of the second one, likewise.
-          w_m2: a number, or [L].
-          w_g2: a number, or [L].
+          w_m2: a number, or one for each lane, [L].
+          w_g2: likewise; either may be a number where the other is not.
         """
-        w_m2, w_g2 = (np.asarray(w, np.float32) for w in (w_m2, w_g2))
+        w_m2, w_g2 = np.broadcast_arrays(np.float32(w_m2), np.float32(w_g2))
         return {
             "memorizing": memorizing,
             "generalizing": generalizing,
