@@ -279,7 +279,7 @@ def test_model_and_optimizer_get_keys_of_their_own():
 def test_a_large_table_is_measured_in_batches(monkeypatch, rows):
     state = train.init_lane(recipe(), TASK, lane())
     whole = train.measure(recipe(), TASK, state)
-    monkeypatch.setattr(train, "EVALUATION_ROWS", rows)
+    monkeypatch.setattr(train.measurement, "EVALUATION_ROWS", rows)
     batched = train.measure(recipe(), TASK, state)
     assert whole.keys() == batched.keys()
     for name, value in whole.items():

@@ -1,0 +1,27 @@
+"""One training run, as pure functions: `init_lane`, `train_step`, `measure`, `train_chunk`.
+
+Nothing here knows of batches of runs, devices or progress bars, and nothing is compiled: `sweep`
+maps these functions over lanes and slots. In order, each module importing those before it:
+
+    recipe       what the lanes of a sweep share
+    lane         the coordinates and the state of a run, and its start
+    measurement  loss, accuracy and measures; when a run is done
+    steps        optimizer steps up to the next measurement
+"""
+
+from grokjax.train.lane import Lane as Lane
+from grokjax.train.lane import LaneState as LaneState
+from grokjax.train.lane import init_key as init_key
+from grokjax.train.lane import init_lane as init_lane
+from grokjax.train.lane import split_key as split_key
+from grokjax.train.lane import split_of as split_of
+from grokjax.train.measurement import StopFn as StopFn
+from grokjax.train.measurement import grokked as grokked
+from grokjax.train.measurement import measure as measure
+from grokjax.train.measurement import record as record
+from grokjax.train.recipe import MeasureFn as MeasureFn
+from grokjax.train.recipe import Recipe as Recipe
+from grokjax.train.steps import step_rows as step_rows
+from grokjax.train.steps import train_chunk as train_chunk
+from grokjax.train.steps import train_step as train_step
+from grokjax.train.steps import train_steps as train_steps
