@@ -270,15 +270,23 @@ PANELS = {
 
 
 def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
-    """Accuracies, kernels and losses of both optimizers, as PNG and SVG."""
+    """The figure of a run, drawn from its result, as PNG and SVG."""
     from grokjax import plotting
 
-    optimizers = list(dict.fromkeys(result.dataset.optimizer.values.tolist()))
+    with plotting.in_style():
+        return plotting.save(_figure(result.dataset), output, "kernel_motion")
+
+
+def _figure(dataset: xarray.Dataset) -> Any:
+    """Accuracies, kernels and losses of both optimizers."""
+    from grokjax import plotting
+
+    optimizers = list(dict.fromkeys(dataset.optimizer.values.tolist()))
     figure, axes = plotting.new_figure(
         len(optimizers), len(PANELS), size=(11.0, 2.5 * len(optimizers) + 0.3), squeeze=False
     )
     for i, (row, optimizer) in enumerate(zip(axes, optimizers, strict=True)):
-        lanes = result.dataset.isel(lane=result.dataset.optimizer.values == optimizer)
+        lanes = dataset.isel(lane=dataset.optimizer.values == optimizer)
         lanes = lanes.isel(time=lanes.train_loss.notnull().any("lane").values)
         _draw_row(row, lanes)
         row[0].set_ylabel(f"{optimizer}\naccuracy")
@@ -287,7 +295,7 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
                 ax.set_xlabel("")
             if i > 0:
                 ax.get_legend().remove()
-    return plotting.save(figure, output, "kernel_motion")
+    return figure
 
 
 def _draw_row(row: np.ndarray, lanes: xarray.Dataset) -> None:

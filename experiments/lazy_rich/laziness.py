@@ -16,7 +16,7 @@ network lazier delays the rich phase, and does not replace it.
 """
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -187,11 +187,18 @@ def medians(dataset: xarray.Dataset) -> xarray.Dataset:
 
 
 def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
-    """Losses and accuracies of every laziness, and the delays, as PNG and SVG."""
+    """The figure of a run, drawn from its result, as PNG and SVG."""
+    from grokjax import plotting
+
+    with plotting.in_style():
+        return plotting.save(_figure(result.dataset), output, "laziness")
+
+
+def _figure(dataset: xarray.Dataset) -> Any:
+    """Losses and accuracies of every laziness, and the delays."""
     from grokjax import plotting
     from grokjax.plotting.style import colour_scale, label_log
 
-    dataset = result.dataset
     values = np.unique(dataset.logit_scale)
     colours = colour_scale(np.log10(values))
     figure, (left, middle, right) = plotting.new_figure(1, 3, size=(9.6, 3.0))
@@ -217,7 +224,7 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     _draw_steps(right, dataset)
     label_log(right.xaxis)
     label_log(right.yaxis)
-    return plotting.save(figure, output, "laziness")
+    return figure
 
 
 def _draw_steps(ax, dataset: xarray.Dataset) -> None:

@@ -19,7 +19,7 @@ the curves of all lambdas lie on each other. It is the rows that matter.
 """
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -147,11 +147,18 @@ def final_accuracy(dataset: xarray.Dataset) -> xarray.DataArray:
 
 
 def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
-    """Losses at fixed alpha and at fixed rows, and accuracy against rows, as PNG and SVG."""
+    """The figure of a run, drawn from its result, as PNG and SVG."""
+    from grokjax import plotting
+
+    with plotting.in_style():
+        return plotting.save(_figure(result.dataset), output, "nonlinearity")
+
+
+def _figure(dataset: xarray.Dataset) -> Any:
+    """Losses at fixed alpha and at fixed rows, and accuracy against rows."""
     from grokjax import plotting
     from grokjax.plotting.style import label_log
 
-    dataset = result.dataset
     colours = plotting.PALETTE
     figure, (left, middle, right) = plotting.new_figure(1, 3, size=(10.0, 3.2))
     for ax, rows_fixed in ((left, False), (middle, True)):
@@ -182,7 +189,7 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     )
     label_log(right.xaxis)
     right.legend(frameon=False, fontsize=8, loc="upper left")
-    return plotting.save(figure, output, "nonlinearity")
+    return figure
 
 
 def print_table(dataset: xarray.Dataset) -> None:
