@@ -1,9 +1,10 @@
-"""S2's Transformer against the same in PyTorch: the time of a step, and what refilling saves.
+"""S2's Transformer against the same in PyTorch: the time of a step of one network.
 
     pip install -e ".[bench]"
     python benchmarks/pytorch.py                    # 1 lane, and 1 on each core: minutes on two
     python benchmarks/pytorch.py --lanes 64         # on a GPU, 64 side by side
-    python benchmarks/pytorch.py --part refill      # steps of a whole alpha curve: up to an hour
+
+What a whole alpha curve saves besides, since networks that have grokked leave: `refill.py`.
 
 Both train the network of S2's figure 1 (batch 512, dropout 0.1, AdamW with warmup) on p = 97, and
 look at the whole table once a round. PyTorch trains one network after another, as the sources do;
@@ -20,7 +21,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -36,40 +36,25 @@ def pytorch(
     steps: int = 40,
     repeats: int = 10,
     threads: int | None = None,
-    part: Literal["both", "steps", "refill"] = "both",
-    p: int = 31,
-    seeds: int = 1,
-    max_steps: int = 20_000,
     output: Path | None = None,
     serve: str | None = None,
 ) -> None:
-    """Lane-steps against PyTorch's, and the steps of an alpha curve with and without refilling.
+    """Lane-steps against PyTorch's.
 
     Args:
       lanes: numbers of lanes to compare.
       steps: training steps of every lane in a turn.
       repeats: turns; the median ratio is shown, with the lowest and highest.
       threads: CPU cores for either; all by default.
-      part: which of the two figures.
-      p: the modulus of the alpha curve.
-      seeds: lanes for each of its 9 alphas, 0.4 to 0.8 as in S2's figure 5.
-      max_steps: its budget.
       output: folder for `pytorch.json`; nothing is written without it.
       serve: what a process is to be timed on (used internally).
     """
     if serve is not None:
         return answer(serve, steps, threads or cores())
-    figures = {}
-    if part != "refill":
-        figures["steps"] = lane_steps(lanes, steps, repeats, threads or cores())
-    if part != "steps":
-        figures["refill"] = refill(p, seeds, max_steps)
+    figures = {"steps": lane_steps(lanes, steps, repeats, threads or cores())}
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         (output / "pytorch.json").write_text(json.dumps(figures, indent=2) + "\n")
-
-
-# -- a lane-step -------------------------------------------------------------------------------
 
 
 def lane_steps(lanes: tuple[int, ...], steps: int, repeats: int, threads: int) -> dict:
@@ -256,48 +241,6 @@ def torch_turns(steps: int):
             model.train()
 
     return turn, device
-
-
-# -- an alpha curve ----------------------------------------------------------------------------
-
-
-def refill(p: int, seeds: int, max_steps: int) -> dict:
-    """Steps that the lanes of an alpha curve take, against one by one for the whole budget."""
-    import grokjax
-    from grokjax import losses, models, optimizers, tasks
-
-    model = models.Transformer(p)
-    recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=BATCH)
-    lanes = grokjax.grid(
-        alpha=np.linspace(0.4, 0.8, 9),
-        seed=range(seeds),
-        learning_rate=RATE,
-        weight_decay=DECAY,
-        warmup=WARMUP,
-    )
-    result = grokjax.run_sweep(
-        recipe, tasks.modular_addition(p), lanes, max_steps=max_steps, eval_every=50,
-        keep_params="none", progress=False,
-    )  # fmt: skip
-    outcomes, counts = np.unique(result.dataset.outcome, return_counts=True)
-    budget = max_steps * len(result.dataset.lane)
-    used, executed = (result.dataset.attrs[name] for name in ("lane_steps", "slot_steps"))
-    found = {
-        "lanes": len(result.dataset.lane),
-        "outcomes": dict(zip(outcomes.tolist(), counts.tolist(), strict=True)),
-        "budget": budget,
-        "used": int(used),
-        "executed": int(executed),
-        "saved": budget / executed,
-    }
-    table = Table(
-        title=f"9 alphas x {seeds} seeds, p={p}, {max_steps} steps at most: {found['outcomes']}"
-    )
-    for heading in ("one by one", "used", "executed", "one by one/executed"):
-        table.add_column(heading, justify="right")
-    table.add_row(f"{budget:,}", f"{used:,}", f"{executed:,}", f"{found['saved']:.2f}")
-    Console(width=110).print(table)
-    return found
 
 
 if __name__ == "__main__":

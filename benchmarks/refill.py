@@ -2,13 +2,16 @@
 
     python benchmarks/refill.py                      # minutes on two CPU cores
     python benchmarks/refill.py --vectorize True     # lanes side by side, as on a GPU
+    python benchmarks/refill.py --of results/architectures    # what it saved in a sweep, at once
 
 A sweep of 15 alphas whose lanes need very different numbers of steps, with several slot counts,
 against the same lanes trained the way `vmap` over whole runs would: all for as long as the slowest.
-The time is a ratio, the two measured one after the other in one run.
+The time is a ratio, the two measured one after the other in one run. `--of` trains nothing: it
+reads off a saved result what its lanes used.
 """
 
 import time
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -28,6 +31,8 @@ def refill(
     eval_every: int = 20,
     slots: tuple[int, ...] = (1, 4, 16, 64),
     vectorize: bool = False,
+    of: tuple[Path, ...] = (),
+    budget: int | None = None,
 ) -> None:
     """Executed against used steps for several slot counts, and what lockstep would have cost.
 
@@ -39,7 +44,11 @@ def refill(
       eval_every: steps between measurements.
       slots: lanes on each device at once.
       vectorize: train them side by side instead of one after another.
+      of: folders of saved results to read, together, instead of training.
+      budget: steps that each of their lanes might have taken; what the sweeps allowed, without.
     """
+    if of:
+        return saved(of, budget)
     model = QuadraticMLP(p, width, parameterization="standard")
     recipe = grokjax.Recipe(model, losses.mse, optimizers.adamw)
     lanes = grokjax.grid(
@@ -87,6 +96,32 @@ def refill(
         "",
         f"{lockstep_seconds:.1f} s, {lockstep_seconds / seconds:.1f} times as long",
     )
+    Console(width=110).print(table)
+
+
+def saved(directories: tuple[Path, ...], budget: int | None) -> None:
+    """The steps that a loop, or a batch that waits for its slowest lane, would have taken."""
+    datasets = [grokjax.load_result(directory).dataset for directory in directories]
+    steps = np.concatenate([dataset.final_step.values for dataset in datasets])
+    allowed = [budget or dataset.attrs["max_steps"] for dataset in datasets]
+    if budget is not None and budget < steps.max():
+        raise ValueError(f"budget={budget} is less than the {steps.max()} steps that a lane took.")
+    whole = sum(n * len(dataset.lane) for n, dataset in zip(allowed, datasets, strict=True))
+    used, executed = (
+        sum(int(dataset.attrs[name]) for dataset in datasets)
+        for name in ("lane_steps", "slot_steps")
+    )
+    table = Table(title=f"{len(steps)} lanes: {', '.join(map(str, directories))}")
+    for heading in ("", "steps", "of those executed"):
+        table.add_column(heading, justify="right" if heading else "left")
+    ways = {
+        "each for its whole budget": whole,
+        "all for as long as the slowest": int(len(steps) * steps.max()),
+        "used": used,
+        "executed": executed,
+    }
+    for name, count in ways.items():
+        table.add_row(name, f"{count:,}", f"{count / executed:.2f}")
     Console(width=110).print(table)
 
 
