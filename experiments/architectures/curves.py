@@ -22,7 +22,7 @@ strong decay, test accuracy gets to 42 to 87 % at alpha 0.6 and 74 to 100 % at 0
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import tyro
@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 import grokjax
-from grokjax import losses, optimizers, survival, tasks
+from grokjax import losses, optimizers, tasks
 from grokjax.command import override, run_as_command
 from grokjax.models import LSTM, MLP, Model, Transformer
 
@@ -223,36 +223,36 @@ def print_table(dataset: xarray.Dataset) -> None:
     numbers = findings(dataset)
     decay = dataset.weight_decay.values[0]
     title = f"{dataset.attrs['task']}, AdamW with weight decay {decay:g}: median, range over seeds"
-    table = Table(title=title, box=box.SIMPLE_HEAD)
-    headings = ("network", "alpha", "memorized at", "grokked at", "of", "test loss rises")
-    for heading in (*headings, "test accuracy at train 50 %", "best"):
-        table.add_column(heading, justify="left" if heading == "network" else "right")
+    narrow: Any = {"padding": (0, 1), "collapse_padding": True, "pad_edge": False}
+    table = Table(title=title, box=box.SIMPLE_HEAD, **narrow)
+    headings = ("network", "alpha", "memorized", "grokked", "test loss\nrises")
+    for heading in (*headings, "test % at\ntrain 50 %", "best\ntest"):
+        justify = "left" if heading == "network" else "right"
+        table.add_column(heading, justify=justify, no_wrap=True)
     for name in dict.fromkeys(dataset.network.values.tolist()):
         for alpha in np.unique(dataset.alpha):
             chosen = ((dataset.network == name) & (dataset.alpha == alpha)).values
             row, lanes = numbers.isel(lane=chosen), dataset.isel(lane=chosen)
             budget = lanes.final_step.max().item()
-            summary = survival.summary(lanes.grokking_step, lanes.final_step, alpha=lanes.alpha)
             table.add_row(
                 name.replace("_", " "),
                 f"{alpha:g}",
                 _range(row["memorization step"].values, ",.0f", budget),
                 _range(row["grokking step"].values, ",.0f", budget),
-                f"{summary.n_grokked.item()} of {summary.n.item()}",
-                _range(row["rise of the test loss"].values, ".3g") + "x",
-                _range(100 * row["test accuracy at half of the training rows"].values, ".3g") + "%",
-                _range(100 * row["best test accuracy"].values, ".4g") + "%",
+                _range(row["rise of the test loss"].values, ".2f"),
+                _range(100 * row["test accuracy at half of the training rows"].values, ".2f"),
+                f"{row['best test accuracy'].median().item():.1%}",
             )
         table.add_section()
-    Console(width=150).print(table)
+    Console().print(table)
 
 
 def _range(values: np.ndarray, form: str, budget: float = np.inf) -> str:
-    """The median, lowest and highest; NaN stands for later than the budget."""
+    """The median, and below it lowest and highest; NaN stands for later than the budget."""
     known = np.where(np.isnan(values), np.inf, values)
-    cell = lambda x: format(x, form) if np.isfinite(x) else f"> {budget:,.0f}"
+    cell = lambda x: format(x, form) if np.isfinite(x) else f">{budget:,.0f}"
     middle, low, high = np.median(known), known.min(), known.max()
-    return cell(middle) if low == high else f"{cell(middle)} ({cell(low)} to {cell(high)})"
+    return cell(middle) if low == high else f"{cell(middle)}\n{cell(low)}-{cell(high)}"
 
 
 if __name__ == "__main__":

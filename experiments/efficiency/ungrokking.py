@@ -45,15 +45,15 @@ class Scale(NamedTuple):
 
 SCALES = {
     "quick": Scale(
-        networks=("transformer", "lstm", "mlp", "quadratic"),
+        networks=("transformer", "lstm", "mlp"),
         p=23,
         alpha=0.9,
-        small=(0.05, 0.1, 0.2, 0.4),
+        small=(0.05, 0.2, 0.4),
         decays=(0.0, 0.3, 1.0),
         seeds=2,
         weight_decay=1.0,
         parent_steps=2000,
-        max_steps=600,
+        max_steps=400,
         batch_size=None,
     ),
     "paper": Scale(
