@@ -176,8 +176,9 @@ def operands(
     )
     results = {}
     for name in setting.figures:
+        figure = known[name]
         sweeps = []
-        for i, study in enumerate(known[name].studies):
+        for i, study in enumerate(figure.studies):
             task = task_of(study, setting.p, tests_per_train)
             if progress:
                 print(f"figure {name}: {task.name}, {task.num_rows:,} rows")
@@ -186,29 +187,34 @@ def operands(
             )
             columns = {k: np.repeat(v, setting.seeds) for k, v in columns.items()}
             seed = np.tile(np.arange(setting.seeds), len(study.alpha))
-            sweeps.append(
-                grokjax.run_sweep(
-                    recipe,
-                    task,
-                    grokjax.zip_lanes(
-                        **columns, seed=seed, learning_rate=setting.learning_rate, warmup=10
-                    ),
-                    max_steps=setting.max_steps,
-                    eval_every=known[name].eval_every,
-                    stop=None if known[name].to_the_end else grokjax.grokked(),
-                    directory=None if checkpoints is None else checkpoints / f"{name}_{i}",
-                    keep_params="none",
-                    progress=progress,
-                )
+            sweep = grokjax.run_sweep(
+                recipe,
+                task,
+                grokjax.zip_lanes(
+                    **columns, seed=seed, learning_rate=setting.learning_rate, warmup=10
+                ),
+                max_steps=setting.max_steps,
+                eval_every=figure.eval_every,
+                stop=None if figure.to_the_end else grokjax.grokked(),
+                directory=None if checkpoints is None else checkpoints / f"{name}_{i}",
+                keep_params="none",
+                progress=progress,
             )
-        studies = known[name].studies
-        result = grokjax.concatenate(
-            sweeps,
-            operands=[study.operands for study in studies],
-            extra=[", ".join(f"K = {k}" for k in study.extra) for study in studies],
-        )
-        result.save(output / f"figure_{name}")
-        results[name] = result
+            if sweep.dataset.sizes["lane"] < len(seed):
+                break  # Ctrl-C: the studies that are finished are saved and drawn
+            sweeps.append(sweep)
+        if sweeps:
+            studies = figure.studies[: len(sweeps)]
+            results[name] = grokjax.concatenate(
+                sweeps,
+                operands=[study.operands for study in studies],
+                extra=[", ".join(f"K = {k}" for k in study.extra) for study in studies],
+            )
+            results[name].save(output / f"figure_{name}")
+        if len(sweeps) < len(figure.studies):
+            break
+    if not results:
+        raise KeyboardInterrupt
     for name, result in results.items():
         print_table(name, result.dataset)
     for name, result in results.items():

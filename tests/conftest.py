@@ -56,3 +56,22 @@ def lanes():
 @pytest.fixture(scope="session")
 def sweep(recipe, task, lanes):
     return grokjax.run_sweep(recipe, task, lanes, max_steps=400, eval_every=20, progress=False)
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """A function that has Ctrl-C pressed in the n-th sweep from now: its last lane is missing."""
+
+    def interrupt(number):
+        whole, count = grokjax.run_sweep, 0
+
+        def run_sweep(*args, **kwargs):
+            nonlocal count
+            count += 1
+            result = whole(*args, **kwargs)
+            lanes = result.dataset.sizes["lane"]
+            return result.select(range(lanes - 1)) if count == number else result
+
+        monkeypatch.setattr(grokjax, "run_sweep", run_sweep)
+
+    return interrupt

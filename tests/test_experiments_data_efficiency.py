@@ -102,6 +102,27 @@ def test_settings(tmp_path):
         assert (tmp_path / "regularizers" / path.name).exists()
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_settings_that_are_finished_survive_an_interruption(number, interrupt, tmp_path):
+    run = lambda: settings(
+        names=("low_rate", "decay_to_zero"),
+        p=P,
+        alphas=(0.5, 0.9),
+        seeds=2,
+        max_steps=20,
+        eval_every=20,
+        output=tmp_path,
+        progress=False,
+    )
+    interrupt(number)
+    if number == 1:
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    else:
+        assert list(best_accuracies(run())) == ["learning rate 0.001"]
+        assert (tmp_path / "regularizers" / "data_efficiency.png").exists()
+
+
 def test_settings_refuses_unknown_names(tmp_path):
     with pytest.raises(ValueError, match="unknown setting 'nesterov'; use any of full_batch"):
         settings(names=("nesterov",), output=tmp_path)

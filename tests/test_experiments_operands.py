@@ -131,6 +131,22 @@ def mixed(tmp_path_factory):
     return results["8"], output
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_studies_that_are_finished_survive_an_interruption(number, interrupt, tmp_path):
+    run = lambda: operands(
+        figures=("8", "6"), p=5, width=8, max_steps=20, batch_size=32, seeds=2, output=tmp_path,
+        progress=False,
+    )  # fmt: skip
+    interrupt(number)
+    if number == 1:
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    else:
+        (result,) = run().values()
+        assert result.dataset.extra.values.tolist() == ["", ""]
+        assert (tmp_path / "figure_8.png").exists()
+
+
 def test_a_figure_has_a_lane_for_every_network(mixed):
     dataset = mixed[0].dataset
     assert dataset.extra.values.tolist() == ["", "", "K = 2", "K = 2"]

@@ -217,20 +217,25 @@ def settings(
         )
         if progress:
             print(f"{title}: {len(lanes['seed'])} networks, at most {chosen.max_steps} steps each")
-        results.append(
-            grokjax.run_sweep(
-                recipe,
-                task,
-                lanes,
-                max_steps=chosen.max_steps,
-                eval_every=chosen.eval_every,
-                stop=grokjax.grokked(threshold=1.0, patience=1),  # no accuracy is better
-                directory=None if checkpoints is None else checkpoints / family / name,
-                keep_params="none",
-                progress=progress,
-            )
+        result = grokjax.run_sweep(
+            recipe,
+            task,
+            lanes,
+            max_steps=chosen.max_steps,
+            eval_every=chosen.eval_every,
+            stop=grokjax.grokked(threshold=1.0, patience=1),  # no accuracy is better
+            directory=None if checkpoints is None else checkpoints / family / name,
+            keep_params="none",
+            progress=progress,
         )
-    result = grokjax.concatenate(results, setting=[known[name].title for name in names])
+        if result.dataset.sizes["lane"] < len(lanes["seed"]):
+            break  # Ctrl-C: the settings that are finished are saved and drawn
+        results.append(result)
+    if not results:
+        raise KeyboardInterrupt
+    result = grokjax.concatenate(
+        results, setting=[known[name].title for name in names[: len(results)]]
+    )
     result.save(output)
     print_table(result)
     for path in [output / "results.nc", *draw(result, output)]:
