@@ -137,7 +137,8 @@ def critical_alpha(
     Returns:
       A dataset with `critical_alpha`, `low`, `high` and `scale` (see `Transition`); along `alpha`,
       those tried, `n`, `n_grokked`, `fraction` and its Wilson interval `p_low`, `p_high`; along
-      `round` the `lanes` so far and the `estimate`, `round_low` and `round_high` they gave.
+      `round` (1, 2, ...) the `lanes` so far and the `estimate`, `round_low` and `round_high` they
+      gave.
       Attributes: the budget, the task, the recipe, and whether the tolerance was `reached`.
 
     Raises:
@@ -234,5 +235,5 @@ def _dataset(
             "round_low": ("round", round_low),
             "round_high": ("round", round_high),
         },
-        {"alpha": places},
+        {"alpha": places, "round": np.arange(1, len(rounds) + 1)},
     )

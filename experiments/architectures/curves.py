@@ -58,7 +58,7 @@ SCALES = {
         seeds=1,
         learning_rate=3e-3,
         weight_decay=1.0,
-        max_steps=1500,
+        max_steps=2500,
         eval_every=50,
     ),
     "paper": Scale(
