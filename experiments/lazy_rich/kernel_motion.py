@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -339,39 +340,43 @@ def _draw_row(row: np.ndarray, lanes: xarray.Dataset) -> None:
 def print_table(dataset: xarray.Dataset) -> None:
     """Medians over seeds at the checkpoints of each optimizer."""
     table = at_checkpoints(dataset)
-    headings = {
-        "step": "checkpoint_step",
-        "test right": "test_accuracy",
-        "norm ratio": "norm_ratio",
-        "dis- tance": "distance",
-        "cen- tred": "centred_distance",
-        "align- ment": "centred_alignment",
-        "motion": "motion",
-        "in span": "span_fraction",
-        "linear train": "linear_train_loss",
-        "linear test": "linear_test_loss",
-        "after- kernel": "regression_loss",
-        "right": "regression_accuracy",
+    p = int(dataset.attrs["task"].split()[-1])
+    rows = {
+        "step": ("checkpoint_step", 1),
+        "test accuracy": ("test_accuracy", 1),
+        "after-kernel: test accuracy": ("regression_accuracy", 1),
+        "after-kernel: test loss x p": ("regression_loss", p),
+        "motion of the parameters": ("motion", 1),
+        "norm of the kernel, of its start": ("norm_ratio", 1),
+        "distance of the kernel": ("distance", 1),
+        "distance, centred": ("centred_distance", 1),
+        "alignment with answers, centred": ("centred_alignment", 1),
+        "motion in the span of gradients": ("span_fraction", 1),
+        "linearized: training loss x p": ("linear_train_loss", p),
+        "linearized: test loss x p": ("linear_test_loss", p),
     }
-    p = dataset.attrs["task"].split()[-1]
     for optimizer in dict.fromkeys(dataset.optimizer.values.tolist()):
-        rows = table.isel(lane=dataset.optimizer.values == optimizer)
+        lanes = table.isel(lane=dataset.optimizer.values == optimizer)
         printed = Table(
             title=f"{optimizer}, p = {p}, alpha {dataset.alpha.values[0]:g}: medians of "
-            f"{rows.sizes['lane']} seeds; losses times p"
+            f"{lanes.sizes['lane']} seeds",
+            box=box.SIMPLE_HEAD,
         )
-        for heading in ("", *headings):
-            printed.add_column(heading, justify="right" if heading else "left")
-        for checkpoint in CHECKPOINTS:
-            row = rows.sel(checkpoint=checkpoint)
-            cells = []
-            for name in headings.values():
-                factor = float(p) if name.endswith("loss") else 1.0
-                cells.append(f"{round(factor * float(row[name].median()), 4):.3g}")
-            printed.add_row(checkpoint, *cells)
+        for heading in ("", *CHECKPOINTS):
+            printed.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+        for heading, (name, factor) in rows.items():
+            values = factor * lanes[name].median("lane").sel(checkpoint=list(CHECKPOINTS)).values
+            printed.add_row(heading, *map(_number, values))
         Console().print(printed)
-        random = float(rows.random_span_fraction.median())
-        print(f"in span, of a random direction: {random:.3f}")
+        random = float(lanes.random_span_fraction.median())
+        print(f"a random direction is inside the span to {random:.3f}")
+
+
+def _number(x: float) -> str:
+    """Three digits that count, and no more than four places; nothing for what was not reached."""
+    if np.isnan(x):
+        return ""
+    return f"{x:,.0f}" if abs(x) >= 100 else f"{round(x, 4) + 0.0:.3g}"
 
 
 if __name__ == "__main__":
