@@ -342,11 +342,14 @@ def print_table(name: str, dataset: xarray.Dataset) -> None:
         title=f"S2 figure {name}: median of {len(np.unique(dataset.seed))} seeds, at most "
         f"{dataset.final_step.max().item():,.0f} steps",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        collapse_padding=True,
+        pad_edge=False,
     )
     groups = {title: findings(lanes) for title, lanes in kinds(dataset).items()}
-    printed.add_column("", no_wrap=True)
+    printed.add_column("")
     for heading in next(iter(groups.values())):
-        printed.add_column(str(heading), justify="right")
+        printed.add_column(str(heading).replace("train ", "train\n"), justify="right", no_wrap=True)
     for title, numbers in groups.items():
         cells = [_spread(values.values) for values in numbers.values()]
         printed.add_row(title.replace("$\\alpha$", "alpha").replace("\n", ", "), *cells)
@@ -354,13 +357,17 @@ def print_table(name: str, dataset: xarray.Dataset) -> None:
 
 
 def _spread(values: np.ndarray) -> str:
-    """The median of the lanes that have a value, lowest to highest, and how many have none."""
+    """The median of the lanes that have a value; below it the extremes, and how many have none."""
     known = values[~np.isnan(values)]
     if not len(known):
         return "never"
-    text = f"{np.median(known):.3g}" if known.max() < 100 else f"{np.median(known):.0f}"
-    text += f" ({known.min():.4g} to {known.max():.4g})" if len(known) > 1 else ""
-    return text if len(known) == len(values) else f"{text}, {len(values) - len(known)} never"
+    number = lambda x: f"{x:.3g}" if known.max() < 100 else f"{x:,.0f}"
+    lines = [number(np.median(known))]
+    if len(known) > 1:
+        lines.append(f"{number(known.min())}-{number(known.max())}")
+    if len(known) < len(values):
+        lines.append(f"{len(values) - len(known)} never")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 import xarray
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -258,29 +259,37 @@ def print_table(dataset: xarray.Dataset) -> None:
     table = medians(dataset)
     printed = Table(
         title=f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}, gradient descent, rate "
-        f"{dataset.attrs['rate']:g} / a^2: medians of {len(np.unique(dataset.seed))} seeds"
+        f"{dataset.attrs['rate']:g} / a^2: medians of {len(np.unique(dataset.seed))} seeds",
+        box=box.SIMPLE_HEAD,
     )
     headings = {
         "a": None,
         "T_mem": "memorization",
         "T_gen": "grokking",
-        "T_gen / T_mem": "delay",
-        "half test / train loss": "loss_delay",
-        "peak test loss / initial": "peak",
+        "T_gen\n/ T_mem": "delay",
+        "half test\n/ train loss": "loss_delay",
+        "peak loss\n/ initial": "peak",
         "motion": "motion",
-        "kernel distance": "kernel_distance",
+        "kernel\ndistance": "kernel_distance",
     }
     for heading in headings:
         printed.add_column(heading, justify="right")
     for i, a in enumerate(table.logit_scale.values):
         cells = [table[name].values[i] for name in headings.values() if name]
-        printed.add_row(f"{a:g}", *(f"{cell:.3g}" for cell in cells))
+        printed.add_row(f"{a:g}", *map(_number, cells))
     Console().print(printed)
     print(
         f"kernel regression with the initial features: test accuracy "
         f"{dataset.kernel_test_accuracy.mean().item():.3f}, test loss / initial "
         f"{(dataset.kernel_test_loss / dataset.test_loss.isel(time=0)).mean().item():.3f}"
     )
+
+
+def _number(x: float) -> str:
+    """Three digits that count; infinity is what was not reached."""
+    if np.isinf(x):
+        return "not yet"
+    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 import xarray
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -195,7 +196,8 @@ def _figure(dataset: xarray.Dataset) -> Any:
 def print_table(dataset: xarray.Dataset) -> None:
     """What came of each lambda at the fixed alpha, and all accuracies at equal rows."""
     p, seeds = dataset.attrs["task"].split(",")[0], len(np.unique(dataset.seed))
-    printed = Table(title=f"{p}: medians of {seeds} seeds, {int(dataset.step[-1])} steps")
+    budget = int(dataset.step[-1])
+    printed = Table(title=f"{p}: medians of {seeds} seeds, {budget} steps", box=box.SIMPLE_HEAD)
     for heading in ("lambda", "rows", "T_mem", "T_gen", "highest test loss", "test loss"):
         printed.add_column(heading, justify="right")
     for value, lanes in groups(dataset, rows_fixed=False).items():
@@ -205,11 +207,11 @@ def print_table(dataset: xarray.Dataset) -> None:
         ]
         rows = int(lanes.train_rows.values[0])
         loss = lanes.test_loss.median("lane")
-        cells = (*(f"{step:.0f}" for step in steps), f"{loss.max():.3g}", f"{loss[-1]:.3g}")
-        printed.add_row(f"{value:g}", str(rows), *cells)
+        cells = [f"{step:,.0f}" if np.isfinite(step) else f">{budget:,}" for step in steps]
+        printed.add_row(f"{value:g}", str(rows), *cells, f"{loss.max():.3g}", f"{loss[-1]:.3g}")
     Console().print(printed)
     accuracy = final_accuracy(dataset)
-    printed = Table(title="final test accuracy")
+    printed = Table(title="final test accuracy", box=box.SIMPLE_HEAD)
     printed.add_column("training rows")
     for value in accuracy.nonlinearity.values:
         printed.add_column(f"lambda = {value:g}", justify="right")
