@@ -6,7 +6,7 @@ and when the network groks? Kernel regression with the kernel of a trained netwo
 after-kernel, says what its features alone are worth.
 
     python experiments/lazy_rich/kernel_motion.py                  # quick: p = 23, 30 s on 2 cores
-    python experiments/lazy_rich/kernel_motion.py --scale paper    # p = 97: half an hour
+    python experiments/lazy_rich/kernel_motion.py --scale paper    # p = 97: 20 minutes
 
 Expected at the quick scale, under gradient descent: kernel regression at the start is wrong on
 every test row. When the training rows are memorized the parameters have moved by twice their norm,
