@@ -3,7 +3,7 @@
 The question of S1, figures 7 and 8: networks that grokked go on training on a small subset of the
 rows they were trained on, for several sizes of the subset, networks and weight decays.
 
-    python experiments/efficiency/ungrokking.py                  # quick: p = 23, 2 minutes, 2 cores
+    python experiments/efficiency/ungrokking.py                  # quick: p = 23, a minute, 2 cores
     python experiments/efficiency/ungrokking.py --scale paper    # p = 97, S1's networks: for a GPU
 
 Expected: below a critical size test accuracy falls towards chance, in every network and with every
