@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 import grokjax
+from experiments.lazy_rich.common import number
 from grokjax import kernels, losses, optimizers, tasks, train
 from grokjax.command import override, run_as_command
 from grokjax.models import QuadraticMLP
@@ -366,17 +367,10 @@ def print_table(dataset: xarray.Dataset) -> None:
             printed.add_column(heading, justify="right" if heading else "left", no_wrap=True)
         for heading, (name, factor) in rows.items():
             values = factor * lanes[name].median("lane").sel(checkpoint=list(CHECKPOINTS)).values
-            printed.add_row(heading, *map(_number, values))
+            printed.add_row(heading, *("" if np.isnan(x) else number(x) for x in values))
         Console().print(printed)
         random = float(lanes.random_span_fraction.median())
         print(f"a random direction is inside the span to {random:.3f}")
-
-
-def _number(x: float) -> str:
-    """Three digits that count, and no more than four places; nothing for what was not reached."""
-    if np.isnan(x):
-        return ""
-    return f"{x:,.0f}" if abs(x) >= 100 else f"{round(x, 4) + 0.0:.3g}"
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 import grokjax
+from experiments.lazy_rich.common import number
 from grokjax import kernels, losses, optimizers, survival, tasks
 from grokjax.command import override, run_as_command
 from grokjax.models import QuadraticMLP
@@ -276,20 +277,13 @@ def print_table(dataset: xarray.Dataset) -> None:
         printed.add_column(heading, justify="right")
     for i, a in enumerate(table.logit_scale.values):
         cells = [table[name].values[i] for name in headings.values() if name]
-        printed.add_row(f"{a:g}", *map(_number, cells))
+        printed.add_row(f"{a:g}", *(number(x) if np.isfinite(x) else "not yet" for x in cells))
     Console().print(printed)
     print(
         f"kernel regression with the initial features: test accuracy "
         f"{dataset.kernel_test_accuracy.mean().item():.3f}, test loss / initial "
         f"{(dataset.kernel_test_loss / dataset.test_loss.isel(time=0)).mean().item():.3f}"
     )
-
-
-def _number(x: float) -> str:
-    """Three digits that count; infinity is what was not reached."""
-    if np.isinf(x):
-        return "not yet"
-    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
 
 
 if __name__ == "__main__":

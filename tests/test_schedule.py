@@ -1,0 +1,66 @@
+"""The schedule by itself, and sizes of batches: who trains when, without any training."""
+
+import numpy as np
+import pytest
+
+from grokjax import tasks
+from grokjax.sweep.lanes import padded_rows
+from grokjax.sweep.schedule import EMPTY, Schedule, batch_size
+
+
+def simulate(lengths, slots, vectorize, devices=1, every=10):
+    """Runs a schedule against lanes that are done after so many steps; returns the two costs."""
+    lengths = np.asarray(lengths)
+    measure_at = np.arange(0, lengths.max() + every, every)
+    schedule = Schedule.of(
+        np.full(len(lengths), 100), np.arange(len(lengths)), measure_at, devices, slots
+    )
+    step, finished, slot_steps, pending = np.zeros(len(lengths), int), set(), 0, []
+    while pending or schedule.queue or schedule.running:
+        schedule.admit()
+        sent = schedule.calls(vectorize)
+        for call in pending:
+            for device in range(devices):
+                seats = call.lanes[device]
+                used = [lane for lane in seats.tolist() if lane != EMPTY]
+                alive = [lane for lane in used if lane not in finished]
+                assert len(set(used)) == len(used)
+                slot_steps += (
+                    every * (call.order.shape[1] if vectorize else len(alive)) * bool(alive)
+                )
+                for lane in alive:
+                    step[lane] += every
+                    if step[lane] >= lengths[lane]:
+                        finished.add(lane)
+                        schedule.release(lane)
+        pending = sent
+    assert len(finished) == len(lengths)
+    return step.sum(), slot_steps
+
+
+@pytest.mark.parametrize("devices", [1, 3])
+@pytest.mark.parametrize("slots", [1, 2, 5, 8, 16, 75])
+def test_refill_keeps_slots_busy(slots, devices):
+    rng = np.random.default_rng(0)
+    lengths = np.round(10 ** rng.uniform(2.3, 4.3, 75), -1).astype(int)
+    used, one_by_one = simulate(lengths, slots, False, devices)
+    assert one_by_one == used
+    used, side_by_side = simulate(lengths, slots, True, devices)
+    assert side_by_side < 1.35 * used
+
+
+def test_batch_sizes_are_few_and_tight():
+    sizes = [batch_size(n) for n in range(1, 200)]
+    assert all(size >= n for n, size in zip(range(1, 200), sizes, strict=True))
+    assert all(size <= 1.5 * n for n, size in zip(range(2, 200), sizes[1:], strict=True))
+    assert len(set(sizes)) == 16
+
+
+@pytest.mark.parametrize("p", [5, 23, 97])
+def test_padded_sizes_are_few_and_tight(recipe, p):
+    task = tasks.modular_addition(p)
+    counts = [tasks.num_train_rows(task, a) for a in np.linspace(0.1, 0.95, 200)]
+    sizes = [padded_rows(recipe, task, n) for n in counts]
+    assert all(n <= size <= task.num_rows for n, size in zip(counts, sizes, strict=True))
+    assert max(size / n for n, size in zip(counts, sizes, strict=True)) < 1.5
+    assert len(set(sizes)) <= 10
