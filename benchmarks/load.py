@@ -87,7 +87,7 @@ def load(
 def calls_alone(recipe, task, columns, measure_at, slots) -> int:
     """The device calls of a sweep without anybody reading their reports; returns their number."""
     lanes = check_lanes(recipe, task, columns)
-    rows = np.array([padded_rows(recipe, task, n) for n in lanes.lanes.num_train.tolist()])
+    rows = padded_rows(recipe, task, lanes.lanes)
     mesh = grokjax.lane_mesh()
     slots = min(slots, -(-len(lanes) // mesh.size))
     schedule = Schedule.of(rows, lanes.lanes.num_train, measure_at, mesh.size, slots)

@@ -138,7 +138,7 @@ def jax_turns(lanes: int, steps: int):
         alpha=ALPHA, seed=range(lanes), learning_rate=RATE, weight_decay=DECAY, warmup=WARMUP
     )
     table = check_lanes(recipe, task, columns)
-    rows = padded_rows(recipe, task, int(table.lanes.num_train[0]))
+    rows = int(padded_rows(recipe, task, table.lanes)[0])
     vectorize = jax.default_backend() != "cpu"
     slots = -(-lanes // mesh.size)
     if slots * mesh.size != lanes:

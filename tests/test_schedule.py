@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from grokjax import tasks
+from grokjax import tasks, train
 from grokjax.sweep.lanes import padded_rows
 from grokjax.sweep.schedule import EMPTY, Schedule, batch_size
 
@@ -60,7 +60,14 @@ def test_batch_sizes_are_few_and_tight():
 def test_padded_sizes_are_few_and_tight(recipe, p):
     task = tasks.modular_addition(p)
     counts = [tasks.num_train_rows(task, a) for a in np.linspace(0.1, 0.95, 200)]
-    sizes = [padded_rows(recipe, task, n) for n in counts]
+    sizes = padded_rows(recipe, task, train.Lane(0, 0, 0, np.array(counts), {}))
     assert all(n <= size <= task.num_rows for n, size in zip(counts, sizes, strict=True))
     assert max(size / n for n, size in zip(counts, sizes, strict=True)) < 1.5
     assert len(set(sizes)) <= 10
+
+
+def test_minibatches_of_full_size_are_not_padded(recipe):
+    task = tasks.modular_addition(97)
+    sizes = np.array([128, 512, 512, train.FULL_BATCH])
+    lanes = train.Lane(0, 0, 0, np.array([5000, 5000, 700, 5000]), {}, batch_size=sizes)
+    assert padded_rows(recipe, task, lanes).tolist() == [128, 512, 442, 5881]

@@ -242,9 +242,11 @@ def sum_of_signs():
 
 
 @pytest.mark.parametrize("vectorize", [False, True])
-def test_every_lane_goes_through_its_own_rows_once_an_epoch(task, vectorize):
+@pytest.mark.parametrize("sizes", [(), (3, 40, np.inf)], ids=["recipe", "column"])
+def test_every_lane_goes_through_its_own_rows_once_an_epoch(task, vectorize, sizes):
     counting = grokjax.Recipe(Counter(11), first_logit, sum_of_signs, batch_size=16)
-    lanes = grid(alpha=[0.05, 0.1, 0.25, 0.5, 0.8], seed=range(2))
+    column = {"batch_size": sizes} if sizes else {}
+    lanes = grid(alpha=[0.05, 0.1, 0.25, 0.5, 0.8], seed=range(2), **column)
     steps = 23
     result = grokjax.run_sweep(
         counting, task, lanes, max_steps=steps, eval_every=6, stop=None, slots=3,
@@ -255,11 +257,45 @@ def test_every_lane_goes_through_its_own_rows_once_an_epoch(task, vectorize):
         trained = np.zeros(121, bool)
         trained[np.asarray(tasks.split_order(task, train.split_key(seed)))[:count]] = True
         seen = result.params["seen"][i]
-        batch = min(16, -(-count // 2))
+        size = lanes["batch_size"][i] if sizes else 16
+        batch = count if size == np.inf else int(min(size, -(-count // 2)))
         epochs, place = divmod(steps, -(-count // batch))
         assert not seen[~trained].any()
         assert set(seen[trained]) <= {epochs, epochs + 1}
         assert seen.sum() == epochs * count + place * batch
+
+
+@pytest.mark.parametrize("vectorize", [False, True])
+def test_batch_sizes_are_a_lane_column(recipe, task, vectorize):
+    """A lane with a batch size of its own is that lane under a recipe with that batch size."""
+    sizes = [7, 16, np.inf]
+    columns = {"alpha": [0.3, 0.7], "learning_rate": [1e-2]}
+    run = lambda recipe, lanes: grokjax.run_sweep(
+        recipe, task, lanes, max_steps=12, eval_every=6, stop=None, slots=2, vectorize=vectorize,
+        progress=False,
+    )  # fmt: skip
+    together = run(recipe, grid(batch_size=sizes, **columns))
+    assert together.table().train_loss.dims == ("alpha", "batch_size", "time")
+    for i, size in enumerate(sizes):
+        own = dataclasses.replace(recipe, batch_size=None if size == np.inf else size)
+        alone = run(own, grid(**columns))
+        for a, b in zip(
+            jax.tree.leaves(together.select(range(2 * i, 2 * i + 2)).params),
+            jax.tree.leaves(alone.params),
+            strict=True,
+        ):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert len(np.unique(together.dataset.train_loss.values[:, -1])) == 6
+
+
+def test_new_batch_sizes_compile_only_new_padded_sizes(recipe, task):
+    run = lambda sizes: grokjax.run_sweep(
+        recipe, task, grid(batch_size=sizes, alpha=0.7, learning_rate=1e-2), max_steps=4,
+        eval_every=2, stop=None, slots=2, progress=False,
+    ).dataset.attrs["compilations"]  # fmt: skip
+    run([9, 17, np.inf])
+    assert run([17, 9, 17, np.inf]) == 0
+    assert run([18, 9, np.inf]) == 1
 
 
 @pytest.mark.parametrize("slots", [1, 4, 15])
@@ -431,6 +467,13 @@ BAD = [
     ({"width": [3]}, {}, "unknown lane column 'width'"),
     ({"learning_rate": [float("inf")]}, {}, "'learning_rate' holds inf"),
     ({"seed": [1, 2], "alpha": [0.3, 0.4, 0.5]}, {}, "'seed' has 2 values where others have 3"),
+    ({"batch_size": [0]}, {}, "batch_size=0 is not a number of rows; use positive"),
+    ({"batch_size": [16, 2.5]}, {}, "batch_size=2.5"),
+    ({"batch_size": [-np.inf]}, {}, "batch_size=-inf"),
+    ({"batch_size": [float("nan")]}, {}, "batch_size=nan"),
+    ({"batch_size": [2**31]}, {}, "batch_size=2147483648"),
+    ({"batch_size": ["all"]}, {}, "batch_size='all'"),
+    ({"batch_size": [None, 16]}, {}, "batch_size=None.*inf for all training rows"),
     ({"label_noise": [1.5]}, {}, "label_noise must lie between 0 and 1"),
     ({"init_scale": [-1.0]}, {}, "init_scale"),
     ({}, {"max_steps": 0}, "max_steps must be a positive integer.*got 0"),

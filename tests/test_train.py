@@ -375,6 +375,7 @@ def test_parameterizations_are_the_same_network_in_other_units():
 BAD = [
     (lambda: recipe(batch_size=0), "batch_size must be a positive integer.*got 0"),
     (lambda: recipe(batch_size=-3), "batch_size"),
+    (lambda: recipe(batch_size=2**31), "batch_size .*below 2147483647, or None for the full batch"),
     (lambda: recipe(batch_size=2.5), "batch_size"),
     (lambda: recipe(precision="tf32"), "precision must be one of"),
     (lambda: recipe(measures=([],)), "measures is not hashable"),

@@ -45,7 +45,7 @@ class Sweep:
         self.recipe, self.table, self.stop, self.mesh = recipe, table, stop, mesh
         self.measure_at, self.initial = measure_at, initial
         self.keep_params, self.store, self.host_task = keep_params, store, task
-        self.rows = np.array([padded_rows(recipe, task, n) for n in table.lanes.num_train.tolist()])
+        self.rows = padded_rows(recipe, task, table.lanes)
         self.records = Records.of(names, len(table))
         self.costs = {**TO_SHARE, "compilations": 0}
         self.pending: list[Pending] = []

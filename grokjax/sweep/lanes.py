@@ -11,13 +11,13 @@ import numpy as np
 
 from grokjax import tasks
 from grokjax.tasks import Task
-from grokjax.train import Lane, Recipe, step_rows
+from grokjax.train import FULL_BATCH, Lane, Recipe, batch_size, step_rows
 
 Lanes = dict[str, np.ndarray]
 
 SEEDS = ("seed", "init_seed", "split_seed", "order_seed")
 SCALES = ("init_scale", "logit_scale")
-BUILT_IN = (*SEEDS, "alpha", *SCALES, "label_noise")
+BUILT_IN = (*SEEDS, "alpha", *SCALES, "label_noise", "batch_size")
 
 
 def grid(**columns: Any) -> Lanes:
@@ -114,6 +114,8 @@ def check_lanes(recipe: Recipe, task: Task, lanes: Mapping[str, Any]) -> LaneTab
     for name, values in columns.items():
         if name in SEEDS:
             columns[name] = _check_seeds(name, values)
+        elif name == "batch_size":
+            columns[name] = _check_batch_sizes(values)
         else:
             columns[name] = _check_numbers(name, values)
     counts = {alpha: tasks.num_train_rows(task, alpha) for alpha in set(columns["alpha"].tolist())}
@@ -122,6 +124,9 @@ def check_lanes(recipe: Recipe, task: Task, lanes: Mapping[str, Any]) -> LaneTab
         if bad:
             raise ValueError(f"{name} must lie between {low:g} and {high:g}, got {bad[0]:g}.")
 
+    batch_sizes = columns.get("batch_size")
+    if batch_sizes is not None:
+        batch_sizes = np.minimum(batch_sizes, FULL_BATCH).astype(np.int32)
     precision = jax.dtypes.canonicalize_dtype(np.float64)  # float32 without jax_enable_x64
 
     def floats(name: str) -> np.ndarray | None:
@@ -139,6 +144,7 @@ def check_lanes(recipe: Recipe, task: Task, lanes: Mapping[str, Any]) -> LaneTab
             init_scale=floats("init_scale"),
             logit_scale=floats("logit_scale"),
             label_noise=floats("label_noise"),
+            batch_size=batch_sizes,
         ),
     )
 
@@ -150,6 +156,17 @@ def _check_seeds(name: str, values: np.ndarray) -> np.ndarray:
             f"{name}={bad[0]!r} is not a seed; use integers from 0 to {2**32 - 1}, as range(5)."
         )
     return values.astype(np.int64)
+
+
+def _check_batch_sizes(values: np.ndarray) -> np.ndarray:
+    for value in values.tolist():
+        whole = type(value) in (int, float) and value == value // 1 and 1 <= value < FULL_BATCH
+        if not whole and value != np.inf:
+            raise ValueError(
+                f"batch_size={value!r} is not a number of rows; use positive integers, or inf for "
+                "all training rows at once."
+            )
+    return values.astype(np.float64)
 
 
 def _check_numbers(name: str, values: np.ndarray) -> np.ndarray:
@@ -164,19 +181,14 @@ def _check_numbers(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def padded_rows(recipe: Recipe, task: Task, num_train: int) -> int:
-    """The size that the rows of a lane's step are padded to: a fixed fraction of the table.
+def padded_rows(recipe: Recipe, task: Task, lanes: Lane) -> np.ndarray:
+    """What the rows of each lane's step are padded to, int[L]: fixed fractions of the table.
 
     The fractions are 1, 3/4, 5/8, 1/2, 3/8, 1/4, 3/16, 1/8, ...: few sizes, so few compilations,
     and a tenth of padding on the usual grids of alpha. Minibatches of full size need none.
     """
-    wanted = int(step_rows(recipe, num_train))
-    eighths = [8, 6, 5, 4, 3]
     halvings = [(n, 8 * 2**k) for k in range(task.num_rows.bit_length()) for n in (4, 3)]
-    size = task.num_rows
-    for numerator, denominator in [(n, 8) for n in eighths] + halvings[2:]:
-        rows = -(-task.num_rows * numerator // denominator)
-        if rows < wanted:
-            break
-        size = rows
-    return size if recipe.batch_size is None else min(size, recipe.batch_size)
+    fractions = [(8, 8), (6, 8), (5, 8), *halvings]
+    sizes = np.unique([-(-task.num_rows * n // whole) for n, whole in fractions])
+    wanted = np.asarray(step_rows(recipe, lanes))
+    return np.minimum(sizes[np.searchsorted(sizes, wanted)], batch_size(recipe, lanes))

@@ -55,7 +55,7 @@ def run_sweep(
       task: the table they learn.
       lanes: columns of equal length, from `grid` or `zip_lanes`: `seed` and `alpha` (0 and 0.5
         when absent), `init_seed`, `split_seed`, `order_seed`, `init_scale`, `logit_scale`,
-        `label_noise`, and the arguments of the recipe's optimizer and penalty.
+        `label_noise`, `batch_size`, and the arguments of the recipe's optimizer and penalty.
       max_steps: the budget of a lane, in optimizer steps.
       eval_every: steps between measurements; or the increasing steps to measure at, such as
         `log_spaced(max_steps)`.

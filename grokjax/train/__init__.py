@@ -11,17 +11,19 @@ maps these functions over lanes and slots. In order, each module importing those
 
 from grokjax.train.lane import Lane as Lane
 from grokjax.train.lane import LaneState as LaneState
+from grokjax.train.lane import batch_size as batch_size
 from grokjax.train.lane import init_key as init_key
 from grokjax.train.lane import init_lane as init_lane
 from grokjax.train.lane import split_key as split_key
 from grokjax.train.lane import split_of as split_of
+from grokjax.train.lane import step_rows as step_rows
 from grokjax.train.measurement import StopFn as StopFn
 from grokjax.train.measurement import grokked as grokked
 from grokjax.train.measurement import measure as measure
 from grokjax.train.measurement import record as record
+from grokjax.train.recipe import FULL_BATCH as FULL_BATCH
 from grokjax.train.recipe import MeasureFn as MeasureFn
 from grokjax.train.recipe import Recipe as Recipe
-from grokjax.train.steps import step_rows as step_rows
 from grokjax.train.steps import train_chunk as train_chunk
 from grokjax.train.steps import train_step as train_step
 from grokjax.train.steps import train_steps as train_steps

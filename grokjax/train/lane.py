@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from grokjax import tasks
 from grokjax.models import Params
 from grokjax.tasks import Split, Task
-from grokjax.train.recipe import Recipe
+from grokjax.train.recipe import FULL_BATCH, Recipe
 
 
 class Lane(NamedTuple):
@@ -25,6 +25,7 @@ class Lane(NamedTuple):
     init_scale: Any = None  # float32[], factor on the initial parameters
     logit_scale: Any = None  # float32[], factor on the logits, in loss and measurements
     label_noise: Any = None  # float32[], fraction of training rows with random answers
+    batch_size: Any = None  # int32[], in place of the recipe's; `FULL_BATCH` for all training rows
 
 
 class LaneState(NamedTuple):
@@ -86,6 +87,7 @@ def init_lane(recipe: Recipe, task: Task, lane: Lane, params: Any = None) -> Lan
     if lane.label_noise is not None:
         key = label_key(lane.split_seed)
         labels = tasks.corrupt_labels(task, order, lane.num_train, lane.label_noise, key)
+    minibatches = recipe.batch_size is not None or lane.batch_size is not None
     return LaneState(
         lane=lane,
         params=params,
@@ -93,11 +95,24 @@ def init_lane(recipe: Recipe, task: Task, lane: Lane, params: Any = None) -> Lan
         step=jnp.int32(0),
         order=order,
         labels=labels,
-        epoch_order=None if recipe.batch_size is None else order,
+        epoch_order=order if minibatches else None,
         held=jnp.int32(0),
         done=jnp.bool_(False),
         diverged=jnp.bool_(False),
     )
+
+
+def batch_size(recipe: Recipe, lane: Lane) -> Any:
+    """The batch size of a run: its own, or the recipe's; `FULL_BATCH` where there is none."""
+    if lane.batch_size is not None:
+        return lane.batch_size
+    return FULL_BATCH if recipe.batch_size is None else recipe.batch_size
+
+
+def step_rows(recipe: Recipe, lane: Lane) -> Any:
+    """Rows of one step of a run: all of its training rows, or those of a minibatch."""
+    size, half = batch_size(recipe, lane), (lane.num_train + 1) // 2
+    return jnp.where(size == FULL_BATCH, lane.num_train, jnp.minimum(size, half))
 
 
 def split_of(task: Task, state: LaneState) -> Split:

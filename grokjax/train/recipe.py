@@ -15,6 +15,7 @@ from grokjax.tasks import Split, Task
 
 MeasureFn = Callable[[Params, jax.Array, Task, Split], dict[str, jax.Array]]
 PRECISIONS = ("default", "high", "highest")
+FULL_BATCH = 2**31 - 1  # as the batch size of a lane: all of its training rows in every step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Recipe:
         its arguments can be a lane column.
       batch_size: None trains on all training rows at once. An integer makes minibatches of
         `min(batch_size, ceil(n_train / 2))` rows: every epoch visits each of the lane's training
-        rows once, in an order of its own; an epoch's last batch may be smaller.
+        rows once, in an order of its own; an epoch's last batch may be smaller. Also a lane column,
+        in which `inf` stands for all training rows at once.
       penalty: None, or a function of the parameters that is added to the mean loss; its keyword
         arguments can be lane columns.
       measures: functions `(params, logits, task, split) -> dict of scalars`, recorded beside loss
@@ -53,7 +55,8 @@ class Recipe:
         object.__setattr__(self, "measures", tuple(self.measures))
         if self.batch_size is not None:
             otherwise = "None for the full batch"
-            check_integer("batch_size", self.batch_size, at_least=1, otherwise=otherwise)
+            limits = {"at_least": 1, "below": FULL_BATCH}
+            check_integer("batch_size", self.batch_size, **limits, otherwise=otherwise)
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}.")
         for field in dataclasses.fields(self):

@@ -1,13 +1,11 @@
 """Training steps of a run, on the full batch or on minibatches."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
 
 from grokjax.tasks import Task
-from grokjax.train.lane import LaneState, lane_logits, noise_key, order_key
+from grokjax.train.lane import LaneState, lane_logits, noise_key, order_key, step_rows
 from grokjax.train.measurement import StopFn, record
 from grokjax.train.recipe import Recipe
 
@@ -52,7 +50,7 @@ def train_steps(
     labels = jnp.asarray(task.labels) if state.labels is None else state.labels
     num_train = state.lane.num_train
 
-    if recipe.batch_size is None:
+    if state.epoch_order is None:
         # Gathered once a chunk: only training rows are touched, padded to a shared size.
         chosen = state.order[:rows]
         tokens, labels = tokens[chosen], labels[chosen]
@@ -63,21 +61,13 @@ def train_steps(
     return jax.lax.fori_loop(0, num_steps, step, state)
 
 
-def step_rows(recipe: Recipe, num_train: Any) -> Any:
-    """Rows of one step of a run: all of its training rows, or those of a minibatch."""
-    if recipe.batch_size is None:
-        return num_train
-    half = (num_train + 1) // 2
-    return jnp.minimum(recipe.batch_size, half)
-
-
 def _minibatch_step(
     recipe: Recipe, state: LaneState, tokens: jax.Array, labels: jax.Array, rows: int
 ) -> LaneState:
     """A step on the next rows of the run's current epoch."""
     assert state.epoch_order is not None
     num_train = state.lane.num_train
-    batch = step_rows(recipe, num_train)
+    batch = step_rows(recipe, state.lane)
     steps_per_epoch = (num_train + batch - 1) // batch
     epoch, place = state.step // steps_per_epoch, state.step % steps_per_epoch
 
@@ -86,7 +76,9 @@ def _minibatch_step(
         # Training rows first, in a random order.
         return state.order[jnp.argsort(jnp.where(jnp.arange(draw.size) < num_train, draw, jnp.inf))]
 
-    order = jax.lax.cond(place == 0, shuffled, lambda: state.epoch_order)
+    # The order of a full batch does not matter.
+    begins = (place == 0) & (steps_per_epoch > 1)
+    order = jax.lax.cond(begins, shuffled, lambda: state.epoch_order)
     positions = place * batch + jnp.arange(rows)
     valid = (jnp.arange(rows) < batch) & (positions < num_train)
     chosen = order.at[positions].get(mode="clip")
