@@ -6,11 +6,13 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 import tyro
+
+from grokjax.results import SweepResult
 
 Setting = TypeVar("Setting", bound=NamedTuple)
 
@@ -38,6 +40,18 @@ def run_as_command(function: Callable[..., Any]) -> None:
 def override(setting: Setting, **options: Any) -> Setting:
     """A setting (a named tuple) with the options that were given: those that are not None."""
     return setting._replace(**{k: v for k, v in options.items() if v is not None})
+
+
+def whole(result: SweepResult, lanes: Mapping[str, Any]) -> SweepResult:
+    """A sweep's result, if it has all of the lanes: for experiments that go on from it.
+
+    Raises:
+      KeyboardInterrupt: if Ctrl-C left lanes out. `run_as_command` then ends; with checkpoints the
+        same command goes on.
+    """
+    if result.dataset.sizes["lane"] < len(next(iter(lanes.values()))):
+        raise KeyboardInterrupt
+    return result
 
 
 def cores() -> int:

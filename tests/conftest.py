@@ -60,18 +60,21 @@ def sweep(recipe, task, lanes):
 
 @pytest.fixture
 def interrupt(monkeypatch):
-    """A function that has Ctrl-C pressed in the n-th sweep from now: its last lane is missing."""
+    """A function that has Ctrl-C pressed in the n-th sweep from now: its last lane is missing.
+
+    It returns a list that grows with every sweep that begins.
+    """
 
     def interrupt(number):
-        whole, count = grokjax.run_sweep, 0
+        run, begun = grokjax.run_sweep, []
 
         def run_sweep(*args, **kwargs):
-            nonlocal count
-            count += 1
-            result = whole(*args, **kwargs)
+            begun.append(args)
+            result = run(*args, **kwargs)
             lanes = result.dataset.sizes["lane"]
-            return result.select(range(lanes - 1)) if count == number else result
+            return result.select(range(lanes - 1)) if len(begun) == number else result
 
         monkeypatch.setattr(grokjax, "run_sweep", run_sweep)
+        return begun
 
     return interrupt

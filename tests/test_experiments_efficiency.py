@@ -33,6 +33,23 @@ def assert_redraws(name, directory, elsewhere):
         assert (directory / path.name).exists()
 
 
+@pytest.mark.parametrize(
+    ("experiment", "columns", "number"),
+    [
+        (mixture, {"alpha": 0.5, "backbone_steps": 2}, 1),
+        (norms, {"alphas": (0.4, 0.8), "decays": (1.0,)}, 1),
+        (norms, {"alphas": (0.4, 0.8), "decays": (1.0,)}, 2),
+        (ungrokking, {"networks": ("quadratic",), "alpha": 0.8, "parent_steps": 2}, 1),
+    ],
+)
+def test_ctrl_c_ends_what_needs_the_whole_sweep(experiment, columns, number, interrupt, tmp_path):
+    begun = interrupt(number)
+    with pytest.raises(KeyboardInterrupt):
+        experiment(p=5, seeds=2, max_steps=2, **columns, output=tmp_path, progress=False)
+    assert len(begun) == number
+    assert not list(tmp_path.iterdir())
+
+
 # --------------------------------------------------------------------------------------------
 # Mixture
 # --------------------------------------------------------------------------------------------

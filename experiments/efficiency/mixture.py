@@ -29,7 +29,7 @@ from experiments.efficiency.common import final, spread
 from experiments.efficiency.common import learning_rate as network_rate
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, optimizers, survival, tasks, train
-from grokjax.command import override, run_as_command
+from grokjax.command import override, run_as_command, whole
 from grokjax.models import LogitTable, Mixture, Model
 from grokjax.sweep import log_spaced
 
@@ -133,8 +133,9 @@ def mixture(
     )
     memorizing, generalizing = ({"logits": values[lanes["seed"]]} for values in logits)
     ones = np.ones(len(lanes["seed"]))
-    results = [
-        grokjax.run_sweep(
+    results = []
+    for speed in speeds:
+        result = grokjax.run_sweep(
             grokjax.Recipe(mixed, losses.cross_entropy, optimizers.gradient_descent),
             task,
             lanes,
@@ -145,8 +146,7 @@ def mixture(
             keep_params="none",
             progress=progress,
         )
-        for speed in speeds
-    ]
+        results.append(whole(result, lanes))
     result = grokjax.concatenate(results, w_m2=speeds)
     for name, backbone in zip(mixed.frozen, pair, strict=True):
         alone = final(backbone.dataset, "test_accuracy")
@@ -185,7 +185,7 @@ def backbones(
             stop=stop,
             progress=progress,
         )
-        reached = final(result.dataset, f"{rows}_accuracy")
+        reached = final(whole(result, lanes).dataset, f"{rows}_accuracy")
         if reached.min() < 0.99:
             raise ValueError(
                 f"after {setting.backbone_steps} steps at alpha {alpha:g} a {setting.network} has "

@@ -29,7 +29,7 @@ import grokjax
 from experiments.efficiency.common import final, learning_rate
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, measures, optimizers, tasks
-from grokjax.command import override, run_as_command
+from grokjax.command import override, run_as_command, whole
 
 
 class Scale(NamedTuple):
@@ -130,15 +130,17 @@ def norms(
     model = build_network(setting.network, setting.p, scale)
     rate = learning_rate(setting.network, scale)
     seeds_and_rate = {"seed": range(setting.seeds), "learning_rate": rate}
+    lanes = grokjax.grid(alpha=max(setting.alphas), weight_decay=1.0, **seeds_and_rate)
     parents = grokjax.run_sweep(
         grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw),
         task,
-        grokjax.grid(alpha=max(setting.alphas), weight_decay=1.0, **seeds_and_rate),
+        lanes,
         max_steps=setting.parent_steps,
         eval_every=max(1, setting.parent_steps // 100),
         directory=None if checkpoints is None else checkpoints / "parents",
         progress=progress,
     )
+    parents = whole(parents, lanes)
     l2 = regularizer == "l2"
     recipe = grokjax.Recipe(
         model,
@@ -155,20 +157,19 @@ def norms(
             **{"l2" if l2 else "weight_decay": setting.decays[regularizer]},
             **seeds_and_rate,
         )
-        results.append(
-            grokjax.run_sweep(
-                recipe,
-                task,
-                lanes,
-                max_steps=setting.max_steps,
-                eval_every=max(1, setting.max_steps // 20),
-                stop=None,
-                initial=None if noise else parents.branch(lanes, ["seed"]),
-                keep_params="none",
-                directory=None if checkpoints is None else checkpoints / kind,
-                progress=progress,
-            )
+        result = grokjax.run_sweep(
+            recipe,
+            task,
+            lanes,
+            max_steps=setting.max_steps,
+            eval_every=max(1, setting.max_steps // 20),
+            stop=None,
+            initial=None if noise else parents.branch(lanes, ["seed"]),
+            keep_params="none",
+            directory=None if checkpoints is None else checkpoints / kind,
+            progress=progress,
         )
+        results.append(whole(result, lanes))
     result = grokjax.concatenate(results)
     result.save(output)
     if logit is None:

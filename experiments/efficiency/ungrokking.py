@@ -25,7 +25,7 @@ import grokjax
 from experiments.efficiency.common import final, learning_rate, spread
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, optimizers, tasks
-from grokjax.command import override, run_as_command
+from grokjax.command import override, run_as_command, whole
 
 
 class Scale(NamedTuple):
@@ -138,21 +138,22 @@ def ungrokking(
         columns = {"learning_rate": learning_rate(name, scale), "warmup": 10}
         if progress:
             print(f"{name}: {setting.seeds} networks learn to generalize")
+        lanes = grokjax.grid(
+            alpha=setting.alpha,
+            seed=range(setting.seeds),
+            weight_decay=setting.weight_decay,
+            **columns,
+        )
         parents = grokjax.run_sweep(
             recipe,
             task,
-            grokjax.grid(
-                alpha=setting.alpha,
-                seed=range(setting.seeds),
-                weight_decay=setting.weight_decay,
-                **columns,
-            ),
+            lanes,
             max_steps=setting.parent_steps,
             eval_every=max(1, setting.parent_steps // 100),
             directory=None if checkpoints is None else checkpoints / name / "parents",
             progress=progress,
         )
-        grokked = parents.dataset.grokking_step.notnull().values
+        grokked = whole(parents, lanes).dataset.grokking_step.notnull().values
         if not grokked.any():
             print(f"{name}: none of {len(grokked)} grokked, left out; raise parent_steps")
             continue
@@ -165,20 +166,19 @@ def ungrokking(
         if progress:
             print(f"{name}: {grokked.sum()} of {len(grokked)} grokked, and go on in", end=" ")
             print(f"{len(lanes['seed'])} ways")
-        results.append(
-            grokjax.run_sweep(
-                recipe,
-                task,
-                lanes,
-                max_steps=setting.max_steps,
-                eval_every=max(1, setting.max_steps // 50),
-                stop=None,
-                initial=parents.branch(lanes, ["seed"]),
-                keep_params="none",
-                directory=None if checkpoints is None else checkpoints / name / "branches",
-                progress=progress,
-            )
+        result = grokjax.run_sweep(
+            recipe,
+            task,
+            lanes,
+            max_steps=setting.max_steps,
+            eval_every=max(1, setting.max_steps // 50),
+            stop=None,
+            initial=parents.branch(lanes, ["seed"]),
+            keep_params="none",
+            directory=None if checkpoints is None else checkpoints / name / "branches",
+            progress=progress,
         )
+        results.append(whole(result, lanes))
         results[-1].dataset.coords["network"] = "lane", [name] * len(lanes["seed"])
     if not results:
         raise ValueError("no network grokked; raise parent_steps or alpha.")

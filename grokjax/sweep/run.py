@@ -54,8 +54,11 @@ def run_sweep(
       recipe: what the lanes share.
       task: the table they learn.
       lanes: columns of equal length, from `grid` or `zip_lanes`: `seed` and `alpha` (0 and 0.5
-        when absent), `init_seed`, `split_seed`, `order_seed`, `init_scale`, `logit_scale`,
-        `label_noise`, `batch_size`, and the arguments of the recipe's optimizer and penalty.
+        when absent); `init_seed`, `split_seed` and `order_seed`, each in place of `seed` for the
+        initial weights, the split, or minibatches and noise; `init_scale` and `logit_scale`,
+        factors on initial weights and logits; `label_noise`, the fraction of training rows with
+        random answers; `batch_size`, in place of the recipe's; and the arguments of the recipe's
+        optimizer and penalty, and of its model's `apply`, such as `dropout`.
       max_steps: the budget of a lane, in optimizer steps.
       eval_every: steps between measurements; or the increasing steps to measure at, such as
         `log_spaced(max_steps)`.
