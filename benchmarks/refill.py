@@ -7,9 +7,10 @@
 A sweep of 15 alphas whose lanes need very different numbers of steps, with several slot counts,
 against the same lanes trained the way `vmap` over whole runs would: all for as long as the slowest.
 The time is a ratio, the two measured one after the other in one run. `--of` trains nothing: it
-reads off a saved result what its lanes used.
+reads off a saved result what its lanes used, and `--output` keeps that as JSON.
 """
 
+import json
 import time
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def refill(
     vectorize: bool = False,
     of: tuple[Path, ...] = (),
     budget: int | None = None,
+    output: Path | None = None,
 ) -> None:
     """Executed against used steps for several slot counts, and what lockstep would have cost.
 
@@ -46,9 +48,10 @@ def refill(
       vectorize: train them side by side instead of one after another.
       of: folders of saved results to read, together, instead of training.
       budget: steps that each of their lanes might have taken; what the sweeps allowed, without.
+      output: folder for `refill.json`, the lanes of `of` and the steps of each way to train them.
     """
     if of:
-        return saved(of, budget)
+        return saved(of, budget, output)
     model = QuadraticMLP(p, width, parameterization="standard")
     recipe = grokjax.Recipe(model, losses.mse, optimizers.adamw)
     lanes = grokjax.grid(
@@ -99,7 +102,7 @@ def refill(
     Console(width=110).print(table)
 
 
-def saved(directories: tuple[Path, ...], budget: int | None) -> None:
+def saved(directories: tuple[Path, ...], budget: int | None, output: Path | None) -> None:
     """The steps that a loop, or a batch that waits for its slowest lane, would have taken."""
     datasets = [grokjax.load_result(directory).dataset for directory in directories]
     steps = np.concatenate([dataset.final_step.values for dataset in datasets])
@@ -123,6 +126,18 @@ def saved(directories: tuple[Path, ...], budget: int | None) -> None:
     for name, count in ways.items():
         table.add_row(name, f"{count:,}", f"{count / executed:.2f}")
     Console(width=110).print(table)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        columns = ("alpha", "seed", "memorization_step", "grokking_step", "final_step", "outcome")
+        lanes = [
+            {name: dataset[name].values[i].item() for name in columns}
+            for dataset in datasets
+            for i in range(dataset.sizes["lane"])
+        ]
+        # NaN, a step that was not reached, is no JSON.
+        lanes = [{k: None if v != v else v for k, v in lane.items()} for lane in lanes]
+        found = {"steps": ways, "lanes": lanes}
+        (output / "refill.json").write_text(json.dumps(found, indent=2) + "\n")
 
 
 def timed(run):
