@@ -44,6 +44,38 @@ def ipr(params: Any, logits: jax.Array, task: Task, split: Split) -> Scalars:
     return {"ipr": jnp.mean(spectral.network_ipr(params))}
 
 
+def mirrored(params: Any, logits: jax.Array, task: Task, split: Split) -> Scalars:
+    """Accuracy on test rows (n, m) whose mirror (m, n) is trained on, and on all other test rows.
+
+    A network to which the order of its operands makes no difference has, of a commutative
+    operation, the first kind right when it has memorized: a share alpha of its test rows, although
+    it has not generalized. NaN without such rows; a row (n, n), its own mirror, is of the other.
+
+    Returns:
+      `mirrored_accuracy`: fraction of right answers on test rows whose mirror is trained on.
+      `unmirrored_accuracy`: fraction of right answers on the other test rows.
+
+    Raises:
+      ValueError: for a task of more or less than two operands.
+    """
+    if task.operands != 2:
+        raise ValueError(
+            f"mirrored needs equations of two operands, and {task.name!r} has {task.operands}."
+        )
+    first, second = jnp.asarray(task.tokens).T
+    size = task.num_classes  # operands are less; padded equations have no mirror
+    real = (first >= 0) & (second >= 0)
+    place = jnp.where(real, size * first + second, size**2)
+    mirror = jnp.where(real, size * second + first, size**2)
+    trained = jnp.zeros(size**2, bool).at[place].set(split.train, mode="drop")
+    has_mirror = trained.at[mirror].get(mode="fill", fill_value=False)
+    right = jnp.argmax(logits, axis=-1) == split.labels
+    return {
+        "mirrored_accuracy": masked_mean(right, split.test & has_mirror),
+        "unmirrored_accuracy": masked_mean(right, split.test & ~has_mirror),
+    }
+
+
 def corruption(params: Any, logits: jax.Array, task: Task, split: Split) -> Scalars:
     """Accuracy on training rows whose labels are corrupted, and on those whose are not.
 

@@ -39,7 +39,8 @@ def test_findings_are_those_of_the_curves():
     measured = {
         "test_loss": [3.0, 2.0, 8.0, 1.0, 0.1],
         "test_accuracy": [0.0, 0.1, 0.2, 0.9, 1.0],
-        "train_accuracy": [0.0, 0.6, 1.0, 1.0, 1.0],
+        "mirrored_accuracy": [0.0, 0.1, 0.4, 0.9, 1.0],
+        "unmirrored_accuracy": [0.0, 0.1, 0.2, 0.9, 1.0],
     }
     dataset = xarray.Dataset(
         {name: (("lane", "time"), [values]) for name, values in measured.items()}
@@ -51,7 +52,8 @@ def test_findings_are_those_of_the_curves():
         "memorization step": 20,
         "grokking step": 40,
         "rise of the test loss": 4.0,
-        "test accuracy at half of the training rows": 0.1,
+        "mirrored accuracy": 0.4,
+        "unmirrored accuracy": 0.2,
         "best test accuracy": 1.0,
     }
 

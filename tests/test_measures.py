@@ -43,6 +43,49 @@ def test_corruption_does_not_count_random_labels_that_are_true():
     assert [float(x) for x in numbers.values()] == [0, 1, 1]
 
 
+@pytest.mark.parametrize("p", [2, 5, 6])
+@pytest.mark.parametrize("alpha", [0.3, 0.7])
+def test_a_symmetric_network_that_memorizes_has_the_mirrors_right(p, alpha):
+    task = tasks.modular_addition(p)
+    order = tasks.split_order(task, jax.random.key(1))
+    split = tasks.split(task, order, tasks.num_train_rows(task, alpha))
+    trained = {tuple(row) for row in task.tokens[np.asarray(split.train)].tolist()}
+    mirrored = np.array([(m, n) in trained for n, m in task.tokens.tolist()])
+    known = mirrored | np.asarray(split.train)
+    # Right on what it has seen in either order; a wrong answer elsewhere, but for one row.
+    others = np.flatnonzero(~known)
+    answers = np.where(known, task.labels, (task.labels + 1) % p)
+    answers[others[:1]] = task.labels[others[:1]]
+    logits = jax.nn.one_hot(answers, p)
+    found = jax.jit(measures.mirrored)(None, logits, task, split)
+    some = (mirrored & np.asarray(split.test)).any()
+    np.testing.assert_equal(float(found["mirrored_accuracy"]), 1.0 if some else np.nan)
+    expected = 1 / len(others) if len(others) else np.nan
+    np.testing.assert_allclose(float(found["unmirrored_accuracy"]), expected, rtol=1e-6)
+
+
+def test_rows_without_a_mirror_are_of_the_other_kind():
+    """Quotients by zero are no rows, and padded equations are their own kind."""
+    quotients = tasks.modular_division(5)
+    single = tasks.Task(np.arange(5, dtype=np.int32)[:, None], np.arange(5, dtype=np.int32), 5, "n")
+    for task in (quotients, tasks.with_extra_training(tasks.modular_addition(5), single)):
+        order = tasks.split_order(task, jax.random.key(0))
+        split = tasks.split(task, order, 12)
+        trained = {tuple(row) for row in task.tokens[np.asarray(split.train)].tolist()}
+        has_mirror = np.array([(m, n) in trained for n, m in task.tokens.tolist()])
+        has_mirror &= (task.tokens >= 0).all(axis=1)
+        answers = np.where(has_mirror, task.labels, (task.labels + 1) % 5)
+        found = measures.mirrored(None, jax.nn.one_hot(answers, 5), task, split)
+        assert [float(x) for x in found.values()] == [1, 0]
+
+
+def test_mirrors_need_two_operands():
+    task = tasks.modular_addition(5, 3)
+    split = tasks.split(task, tasks.split_order(task, jax.random.key(0)), 12)
+    with pytest.raises(ValueError, match=r"two operands, and .* has 3"):
+        measures.mirrored(None, jnp.zeros((125, 5)), task, split)
+
+
 # Test accuracy, memorized, uncorrupted accuracy.
 PHASES = [
     ((1.0, 1.0, 1.0), "coexistence"),

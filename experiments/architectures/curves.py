@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 import grokjax
-from grokjax import losses, optimizers, tasks
+from grokjax import losses, measures, optimizers, tasks
 from grokjax.command import override, run_as_command
 from grokjax.models import LSTM, MLP, Model, Transformer
 
@@ -157,7 +157,11 @@ def curves(
         if progress:
             print(f"{name}: {len(lanes['seed'])} networks, at most {setting.max_steps} steps each")
         recipe = grokjax.Recipe(
-            known[name], losses.cross_entropy, optimizers.adamw, batch_size=batch_size
+            known[name],
+            losses.cross_entropy,
+            optimizers.adamw,
+            batch_size=batch_size,
+            measures=(measures.mirrored,),
         )
         results.append(
             grokjax.run_sweep(
@@ -188,18 +192,20 @@ def curves(
 def findings(dataset: xarray.Dataset) -> xarray.Dataset:
     """The numbers of the figures, one for every lane.
 
-    "The rise" of the test loss is its highest value over its lowest one before it; "together" is
-    test accuracy when the network has half of the training rows right.
+    "The rise" of the test loss is its highest value over its lowest one before it. The accuracies
+    on mirrored and other test rows are those when the network has memorized.
     """
-    test, train = dataset.test_loss, dataset.train_accuracy
+    test = dataset.test_loss
     before = xarray.where(dataset.step <= dataset.step[test.argmax("time")], test, np.nan)
-    half = (train >= 0.5).argmax("time")
+    memorized = (dataset.step == dataset.memorization_step).argmax("time")
+    then = dataset.isel(time=memorized).where(dataset.memorization_step.notnull())
     return xarray.Dataset(
         {
             "memorization step": dataset.memorization_step,
             "grokking step": dataset.grokking_step,
             "rise of the test loss": test.max("time") / before.min("time"),
-            "test accuracy at half of the training rows": dataset.test_accuracy.isel(time=half),
+            "mirrored accuracy": then.mirrored_accuracy,
+            "unmirrored accuracy": then.unmirrored_accuracy,
             "best test accuracy": dataset.test_accuracy.max("time"),
         }
     ).reset_coords(drop=True)
@@ -223,11 +229,15 @@ def print_table(dataset: xarray.Dataset) -> None:
     """Median over seeds of every network and alpha, with the lowest and highest."""
     numbers = findings(dataset)
     decay = dataset.weight_decay.values[0]
-    title = f"{dataset.attrs['task']}, AdamW with weight decay {decay:g}: median, range over seeds"
+    title = (
+        f"{dataset.attrs['task']}, AdamW with weight decay {decay:g}: median, range over seeds.\n"
+        "mirror, others: % right when memorized, of the test rows (n, m) for which\n"
+        "(m, n) is trained on, and of the others"
+    )
     narrow: Any = {"padding": (0, 1), "collapse_padding": True, "pad_edge": False}
     table = Table(title=title, box=box.SIMPLE_HEAD, **narrow)
     headings = ("network", "alpha", "memorized", "grokked", "test loss\nrises")
-    for heading in (*headings, "test % at\ntrain 50 %", "best\ntest"):
+    for heading in (*headings, "mirror", "others", "best\ntest"):
         justify = "left" if heading == "network" else "right"
         table.add_column(heading, justify=justify, no_wrap=True)
     for name in dict.fromkeys(dataset.network.values.tolist()):
@@ -240,12 +250,19 @@ def print_table(dataset: xarray.Dataset) -> None:
                 f"{alpha:g}",
                 _range(row["memorization step"].values, ",.0f", budget),
                 _range(row["grokking step"].values, ",.0f", budget),
-                _range(row["rise of the test loss"].values, ".2f"),
-                _range(100 * row["test accuracy at half of the training rows"].values, ".2f"),
+                _range(row["rise of the test loss"].values, ".1f"),
+                _percent(row["mirrored accuracy"].values),
+                _percent(row["unmirrored accuracy"].values),
                 f"{row['best test accuracy'].median().item():.1%}",
             )
         table.add_section()
     Console().print(table)
+
+
+def _percent(values: np.ndarray) -> str:
+    """A range of percentages, of the networks that have any."""
+    known = 100 * values[~np.isnan(values)]
+    return _range(known, ".0f") if known.size else ""
 
 
 def _range(values: np.ndarray, form: str, budget: float = np.inf) -> str:
