@@ -138,49 +138,6 @@ def test_test_rows_are_never_trained_on():
     assert all(map(np.array_equal, jax.tree.leaves(a.params), jax.tree.leaves(b.params)))
 
 
-@dataclasses.dataclass(frozen=True)
-class Counter:
-    """A 'network' whose gradient step counts how often each row was trained on."""
-
-    def init(self, key, tokens):
-        return {"seen": jnp.zeros(P * P)}
-
-    def apply(self, params, tokens, *, key=None):
-        seen = params["seen"][tokens[..., 0] * P + tokens[..., 1]]
-        return jnp.zeros((*seen.shape, P)).at[..., 0].set(seen)
-
-
-def first_logit(logits, labels):
-    return -logits[..., 0]
-
-
-def sum_of_signs(learning_rate):
-    """Adds one to whatever has a gradient."""
-    return optax.stateless(lambda g, _: jax.tree.map(lambda x: -jnp.sign(x) * learning_rate, g))
-
-
-@pytest.mark.parametrize("num_train", [1, 2, 9, 20, 33, 48])
-@pytest.mark.parametrize("batch_size", [1, 4, 16, 512])
-def test_an_epoch_visits_every_training_row_once_in_a_new_order(num_train, batch_size):
-    counting = train.Recipe(Counter(), first_logit, sum_of_signs, batch_size=batch_size)
-    batch = min(batch_size, -(-num_train // 2))
-    steps = -(-num_train // batch)
-    state = train.init_lane(counting, TASK, lane(num_train, learning_rate=1.0))
-    in_train = np.zeros(P * P)
-    in_train[np.asarray(state.order)[:num_train]] = 1
-    orders = []
-    for epoch in (1, 2):
-        state = train.train_steps(counting, TASK, state, jnp.int32(steps), TASK.num_rows)
-        np.testing.assert_array_equal(state.params["seen"], epoch * in_train)
-        orders.append(state.epoch_order[:num_train].tolist())
-    assert sorted(orders[0]) == sorted(orders[1])
-    tight = train.init_lane(counting, TASK, lane(num_train, learning_rate=1.0))
-    tight = train.train_steps(counting, TASK, tight, jnp.int32(2 * steps), batch)
-    np.testing.assert_array_equal(tight.params["seen"], state.params["seen"])
-    if num_train >= 20:
-        assert orders[0] != orders[1]
-
-
 # -- randomness ---------------------------------------------------------------------------------
 
 
