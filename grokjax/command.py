@@ -46,8 +46,8 @@ def whole(result: SweepResult, lanes: Mapping[str, Any]) -> SweepResult:
     """A sweep's result, if it has all of the lanes: for experiments that go on from it.
 
     Raises:
-      KeyboardInterrupt: if Ctrl-C left lanes out. `run_as_command` then ends; with checkpoints the
-        same command goes on.
+      KeyboardInterrupt: if Ctrl-C left lanes out. `run_as_command` then ends, unless the experiment
+        keeps what is finished; with checkpoints the same command goes on.
     """
     if result.dataset.sizes["lane"] < len(next(iter(lanes.values()))):
         raise KeyboardInterrupt

@@ -50,6 +50,28 @@ def test_ctrl_c_ends_what_needs_the_whole_sweep(experiment, columns, number, int
     assert not list(tmp_path.iterdir())
 
 
+def test_ctrl_c_keeps_the_speeds_that_are_finished(interrupt, tmp_path):
+    begun = interrupt(4)  # two backbones, one speed, and the speed that is cut short
+    result = mixture(
+        p=P, alpha=0.5, seeds=1, decays=(0.1,), max_steps=20, output=tmp_path, progress=False
+    )
+    assert len(begun) == 4
+    assert result.dataset.w_m2.values.tolist() == [10]
+    assert (tmp_path / "mixture.png").exists()
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_ctrl_c_keeps_the_networks_that_are_finished(number, interrupt, tmp_path):
+    begun = interrupt(number)  # among the parents, or the branches, of the second network
+    result = ungrokking(
+        networks=("quadratic", "mlp"), p=P, alpha=0.9, small=(0.1,), decays=(1.0,), seeds=2,
+        parent_steps=600, max_steps=20, output=tmp_path, progress=False,
+    )  # fmt: skip
+    assert len(begun) == number
+    assert set(result.dataset.network.values) == {"quadratic"}
+    assert (tmp_path / "ungrokking.png").exists()
+
+
 # --------------------------------------------------------------------------------------------
 # Mixture
 # --------------------------------------------------------------------------------------------

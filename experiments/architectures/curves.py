@@ -17,9 +17,10 @@ Expected of S2's Transformer: all training rows right within 1e3 steps; at alpha
 others after 1e4 steps, at 0.8 within 1e4; the training loss falls steadily, the test loss rises
 before it falls; the delay grows steeply as alpha falls. LSTM and perceptron: a smaller delay. Of
 S1's: the Transformer's two accuracies rise together at first and then the test accuracy waits,
-which only `transformer_power`, with the five tokens of Power et al., does; the LSTM memorizes a
-little later with more data and groks much sooner. At quick scale, 2500 steps of strong decay, test
-accuracy gets to 85 to 97 % at alpha 0.6 and 94 to 100 % at 0.8, and only the perceptron holds it.
+which of the networks here only `transformer_power`, with the five tokens of Power et al., was seen
+to do; the LSTM memorizes a little later with more data and groks much sooner. At quick scale, 2500
+steps of strong decay, test accuracy gets to 85 to 97 % at alpha 0.6 and 94 to 100 % at 0.8, and
+only the perceptron holds it.
 """
 
 from pathlib import Path

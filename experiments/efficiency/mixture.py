@@ -134,20 +134,24 @@ def mixture(
     memorizing, generalizing = ({"logits": values[lanes["seed"]]} for values in logits)
     ones = np.ones(len(lanes["seed"]))
     results = []
-    for speed in speeds:
-        result = grokjax.run_sweep(
-            grokjax.Recipe(mixed, losses.cross_entropy, optimizers.gradient_descent),
-            task,
-            lanes,
-            max_steps=setting.max_steps,
-            eval_every=log_spaced(setting.max_steps),
-            stop=None,
-            initial=mixed.start(memorizing, generalizing, speed * ones, ones),
-            keep_params="none",
-            progress=progress,
-        )
-        results.append(whole(result, lanes))
-    result = grokjax.concatenate(results, w_m2=speeds)
+    try:
+        for speed in speeds:
+            result = grokjax.run_sweep(
+                grokjax.Recipe(mixed, losses.cross_entropy, optimizers.gradient_descent),
+                task,
+                lanes,
+                max_steps=setting.max_steps,
+                eval_every=log_spaced(setting.max_steps),
+                stop=None,
+                initial=mixed.start(memorizing, generalizing, speed * ones, ones),
+                keep_params="none",
+                progress=progress,
+            )
+            results.append(whole(result, lanes))
+    except KeyboardInterrupt:
+        if not results:
+            raise  # else the speeds that are finished are saved and drawn
+    result = grokjax.concatenate(results, w_m2=speeds[: len(results)])
     for name, backbone in zip(mixed.frozen, pair, strict=True):
         alone = final(backbone.dataset, "test_accuracy")
         result.dataset[f"{name}_test_accuracy"] = "lane", alone[result.dataset.seed.values]

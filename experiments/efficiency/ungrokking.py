@@ -131,55 +131,59 @@ def ungrokking(
 
     task = tasks.modular_addition(setting.p)
     results = []
-    for name, model in models.items():
-        recipe = grokjax.Recipe(
-            model, losses.cross_entropy, optimizers.adamw, batch_size=setting.batch_size
-        )
-        columns = {"learning_rate": learning_rate(name, scale), "warmup": 10}
-        if progress:
-            print(f"{name}: {setting.seeds} networks learn to generalize")
-        lanes = grokjax.grid(
-            alpha=setting.alpha,
-            seed=range(setting.seeds),
-            weight_decay=setting.weight_decay,
-            **columns,
-        )
-        parents = grokjax.run_sweep(
-            recipe,
-            task,
-            lanes,
-            max_steps=setting.parent_steps,
-            eval_every=max(1, setting.parent_steps // 100),
-            directory=None if checkpoints is None else checkpoints / name / "parents",
-            progress=progress,
-        )
-        grokked = whole(parents, lanes).dataset.grokking_step.notnull().values
-        if not grokked.any():
-            print(f"{name}: none of {len(grokked)} grokked, left out; raise parent_steps")
-            continue
-        lanes = grokjax.grid(
-            alpha=setting.small,
-            weight_decay=setting.decays,
-            seed=parents.dataset.seed.values[grokked],
-            **columns,
-        )
-        if progress:
-            print(f"{name}: {grokked.sum()} of {len(grokked)} grokked, and go on in", end=" ")
-            print(f"{len(lanes['seed'])} ways")
-        result = grokjax.run_sweep(
-            recipe,
-            task,
-            lanes,
-            max_steps=setting.max_steps,
-            eval_every=max(1, setting.max_steps // 50),
-            stop=None,
-            initial=parents.branch(lanes, ["seed"]),
-            keep_params="none",
-            directory=None if checkpoints is None else checkpoints / name / "branches",
-            progress=progress,
-        )
-        results.append(whole(result, lanes))
-        results[-1].dataset.coords["network"] = "lane", [name] * len(lanes["seed"])
+    try:
+        for name, model in models.items():
+            recipe = grokjax.Recipe(
+                model, losses.cross_entropy, optimizers.adamw, batch_size=setting.batch_size
+            )
+            columns = {"learning_rate": learning_rate(name, scale), "warmup": 10}
+            if progress:
+                print(f"{name}: {setting.seeds} networks learn to generalize")
+            lanes = grokjax.grid(
+                alpha=setting.alpha,
+                seed=range(setting.seeds),
+                weight_decay=setting.weight_decay,
+                **columns,
+            )
+            parents = grokjax.run_sweep(
+                recipe,
+                task,
+                lanes,
+                max_steps=setting.parent_steps,
+                eval_every=max(1, setting.parent_steps // 100),
+                directory=None if checkpoints is None else checkpoints / name / "parents",
+                progress=progress,
+            )
+            grokked = whole(parents, lanes).dataset.grokking_step.notnull().values
+            if not grokked.any():
+                print(f"{name}: none of {len(grokked)} grokked, left out; raise parent_steps")
+                continue
+            lanes = grokjax.grid(
+                alpha=setting.small,
+                weight_decay=setting.decays,
+                seed=parents.dataset.seed.values[grokked],
+                **columns,
+            )
+            if progress:
+                print(f"{name}: {grokked.sum()} of {len(grokked)} grokked, and go on in", end=" ")
+                print(f"{len(lanes['seed'])} ways")
+            result = grokjax.run_sweep(
+                recipe,
+                task,
+                lanes,
+                max_steps=setting.max_steps,
+                eval_every=max(1, setting.max_steps // 50),
+                stop=None,
+                initial=parents.branch(lanes, ["seed"]),
+                keep_params="none",
+                directory=None if checkpoints is None else checkpoints / name / "branches",
+                progress=progress,
+            )
+            results.append(whole(result, lanes))
+            results[-1].dataset.coords["network"] = "lane", [name] * len(lanes["seed"])
+    except KeyboardInterrupt:
+        if not results:
+            raise  # else the networks that are finished are saved and drawn
     if not results:
         raise ValueError("no network grokked; raise parent_steps or alpha.")
     result = grokjax.concatenate(results)

@@ -54,9 +54,13 @@ class Recipe:
     def __post_init__(self):
         object.__setattr__(self, "measures", tuple(self.measures))
         if self.batch_size is not None:
-            otherwise = "None for the full batch"
-            limits = {"at_least": 1, "below": FULL_BATCH}
-            check_integer("batch_size", self.batch_size, **limits, otherwise=otherwise)
+            check_integer(
+                "batch_size",
+                self.batch_size,
+                at_least=1,
+                below=FULL_BATCH,
+                otherwise="None for the full batch",
+            )
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}.")
         for field in dataclasses.fields(self):
