@@ -8,7 +8,6 @@ import importlib
 from typing import Any
 
 from grokjax import analytic as analytic
-from grokjax import circuits as circuits
 from grokjax import kernels as kernels
 from grokjax import losses as losses
 from grokjax import measures as measures
@@ -22,12 +21,14 @@ from grokjax.critical import critical_alpha as critical_alpha
 from grokjax.results import SweepResult as SweepResult
 from grokjax.results import concatenate as concatenate
 from grokjax.results import load_result as load_result
-from grokjax.sweep import grid as grid
+from grokjax.sweep import SweepInterrupted as SweepInterrupted
 from grokjax.sweep import lane_mesh as lane_mesh
+from grokjax.sweep import log_spaced as log_spaced
 from grokjax.sweep import run_sweep as run_sweep
-from grokjax.sweep import zip_lanes as zip_lanes
 from grokjax.train import Recipe as Recipe
+from grokjax.train import grid as grid
 from grokjax.train import grokked as grokked
+from grokjax.train import zip_lanes as zip_lanes
 
 __version__ = "0.1.0"
 

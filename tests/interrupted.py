@@ -1,16 +1,20 @@
 """A sweep of some seconds, for tests that interrupt it."""
 
 import argparse
+import errno
 import os
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import jax
+import orbax.checkpoint as ocp
 
 import grokjax
 from grokjax import losses, measures, models, optimizers, tasks
+from grokjax.results import files
 
 
 def main():
@@ -21,6 +25,8 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--max-steps", type=int, default=3000)
     parser.add_argument("--every", type=float, default=0.0)
+    parser.add_argument("--slow", type=float, default=0.0)
+    parser.add_argument("--full", action="store_true", help="process 0 finds its disk full")
     parser.add_argument("--processes", nargs=2, metavar=("ADDRESS", "RANK"))
     arguments = parser.parse_args()
     cache = Path(__file__).parent.parent / ".jax_cache"
@@ -31,13 +37,35 @@ def main():
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         address, rank = arguments.processes
         jax.distributed.initialize(address, num_processes=2, process_id=int(rank))
-    result = run(
-        arguments.directory,
-        seeds=arguments.seeds,
-        vectorize=arguments.vectorize,
-        max_steps=arguments.max_steps,
-        checkpoint_every=arguments.every,
-    )
+    if arguments.full and jax.process_index() == 0:
+
+        def full(*_, **__):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        files.write = ocp.AsyncCheckpointer.save = full
+    told = []
+
+    def slowly(measured):
+        if not told:
+            print("measured", flush=True)
+        told.append(measured)
+        time.sleep(arguments.slow)
+
+    try:
+        result = run(
+            arguments.directory,
+            seeds=arguments.seeds,
+            vectorize=arguments.vectorize,
+            max_steps=arguments.max_steps,
+            checkpoint_every=arguments.every,
+            observe=slowly if arguments.slow else (),
+        )
+    except grokjax.SweepInterrupted as interruption:
+        print(interruption, file=sys.stderr, flush=True)
+        os._exit(130)
+    except (ValueError, OSError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        os._exit(2)
     lanes, slot_steps = result.dataset.sizes["lane"], result.dataset.attrs["slot_steps"]
     print(f"finished {lanes} lanes, {slot_steps} slot-steps", flush=True)
     if arguments.processes:
@@ -58,7 +86,7 @@ def run(directory, *, seeds=3, max_steps=3000, **settings):
     )
     return grokjax.run_sweep(
         recipe, tasks.modular_addition(11), lanes, max_steps=max_steps, eval_every=50,
-        slots=2, directory=directory, progress=False, **settings,
+        slots=2, directory=directory, **{"progress": False, **settings},
     )  # fmt: skip
 
 

@@ -24,22 +24,19 @@ PACKAGE = ROOT / "grokjax"
 
 # A module imports from lower floors only; modules of one floor do not know each other.
 FLOORS = [
-    {"checks"},
+    {"checks", "keys"},
     {"tasks", "spectral", "survival", "losses", "optimizers"},
     {"models"},
-    {"analytic", "kernels"},
-    {"measures"},
-    {"circuits"},
+    {"analytic", "kernels", "measures", "results"},
     {"train"},
-    {"results"},  # below the sweep, which ends by building one
     {"sweep"},
     {"plotting", "command", "critical"},
 ]
 # Inside the sweep too: each imports from those before it only.
-SWEEP = ["lanes", "schedule", "programs", "progress", "records", "store", "tuning", "snapshot"]
-SWEEP += ["engine", "run"]
+SWEEP = ["identity", "plan", "schedule", "devices", "tuning", "ledger", "snapshot", "store"]
+SWEEP += ["observers", "loop", "resume", "run"]
 COMPILED = {"jit", "vmap", "pmap", "shard_map"}
-COMPILES = {"grokjax.sweep.programs"}  # nobody else
+COMPILES = {"grokjax.sweep.devices"}  # nobody else
 
 
 def module_name(path: Path) -> str:

@@ -1,13 +1,14 @@
-"""Sweeps: lane tables, slots and refill, the device programs, and `run_sweep`.
+"""Sweeps: every lane of a table trained side by side, with slots that finished ones leave to others.
 
-Inside, from the ground up: `lanes` (tables and their checks), `schedule` (who sits where),
-`programs` (the only jit, vmap and shard_map of the library), `tuning` (how many slots), `records`
-(what is known of each lane), `store` (the files it takes to resume), `progress`, `engine` (the
-loop) and `run` (`run_sweep` and the checks of what was asked for).
+Inside, from the ground up: `identity` (what a part is), `plan` (what is asked for, checked),
+`schedule` (who sits where), `devices` (the slots, and the only jit, vmap and shard_map of the
+library), `tuning` (how many slots), `ledger` (what is known of each lane), `snapshot` and `store`
+(the files it takes to resume), `observers` (who is told), `loop` (the engine), `resume` (going on
+from files) and `run` (`run_sweep`).
 """
 
-from grokjax.sweep.lanes import grid as grid
-from grokjax.sweep.lanes import zip_lanes as zip_lanes
-from grokjax.sweep.programs import lane_mesh as lane_mesh
-from grokjax.sweep.run import log_spaced as log_spaced
+from grokjax.sweep.devices import lane_mesh as lane_mesh
+from grokjax.sweep.observers import Measured as Measured
+from grokjax.sweep.plan import log_spaced as log_spaced
+from grokjax.sweep.run import SweepInterrupted as SweepInterrupted
 from grokjax.sweep.run import run_sweep as run_sweep

@@ -5,7 +5,7 @@ multi-host sweep takes the same ones, and so does a sweep that was interrupted a
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import NamedTuple
 
 import numpy as np
@@ -85,18 +85,31 @@ class Schedule:
         device = int(free.sum(axis=1).argmax())
         return device, int(free[device].argmax())
 
-    def admit(self) -> Call | None:
-        """Waiting lanes into empty slots, the emptiest device first; None if nobody moves."""
-        order = np.zeros(self.occupant.shape, np.int32)
-        lanes = np.full(self.occupant.shape, EMPTY)
-        count = np.zeros(len(order), np.int32)
+    def admit(self, again: Container[int] = ()) -> tuple[Call | None, Call | None]:
+        """Waiting lanes into empty slots, the emptiest device first.
+
+        Args:
+          again: lanes that have trained before, which are measured already.
+
+        Returns:
+          The call of new lanes, and that of the others; None where nobody moves.
+        """
+        calls = []
+        seats: tuple[list[tuple[int, int, int]], ...] = ([], [])
         while self.queue and self.running < self.occupant.size:
             device, slot = self.free_seat()
-            lane, place = self.queue.pop(), count[device]
-            self.seat(lane, device, slot, measured=1)
-            lanes[device, place], order[device, place] = lane, slot
-            count[device] += 1
-        return Call(order, count, np.zeros_like(order), lanes, 0) if count.any() else None
+            lane = self.queue.pop()
+            self.seat(lane, device, slot, measured=max(1, int(self.measured[lane])))
+            seats[lane in again].append((device, slot, lane))
+        for moved in seats:
+            order = np.zeros(self.occupant.shape, np.int32)
+            lanes = np.full(self.occupant.shape, EMPTY)
+            count = np.zeros(len(order), np.int32)
+            for device, slot, lane in moved:
+                lanes[device, count[device]], order[device, count[device]] = lane, slot
+                count[device] += 1
+            calls.append(Call(order, count, np.zeros_like(order), lanes, 0) if moved else None)
+        return calls[0], calls[1]
 
     def calls(self, vectorize: bool) -> list[Call]:
         """The calls that take every lane that can still train to its next measurement.

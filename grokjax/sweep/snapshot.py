@@ -6,11 +6,10 @@ import jax
 import numpy as np
 
 from grokjax.models import Params
-from grokjax.sweep.lanes import Lanes
-from grokjax.sweep.programs import Report
-from grokjax.sweep.records import Records
+from grokjax.sweep.devices import Report
+from grokjax.sweep.ledger import Ledger
 from grokjax.sweep.schedule import EMPTY, Call, Schedule
-from grokjax.train import LaneState
+from grokjax.train import LaneState, lane_keys
 
 
 class Pending(NamedTuple):
@@ -22,28 +21,19 @@ class Pending(NamedTuple):
 
 
 def snapshot(
-    columns: Lanes,
-    schedule: Schedule,
-    records: Records,
-    state: LaneState,
-    pending: list[Pending],
+    ledger: Ledger, schedule: Schedule, state: LaneState, pending: list[Pending]
 ) -> dict[str, Any]:
-    """Running lanes as arrays: their coordinates, seats, device state and history."""
+    """Running lanes as host arrays: their coordinates, seats, device state and history.
+
+    Args:
+      ledger: what is known of them.
+      schedule: where they sit.
+      state: of all slots, on the host.
+      pending: calls whose numbers are still to be used, on the host.
+    """
     occupant = schedule.occupant
     seats = np.flatnonzero(occupant.ravel() != EMPTY)
     lanes = occupant.ravel()[seats]
-    known = np.array([len(records.history[lane]) for lane in lanes])
-    steps = np.zeros((len(lanes), max(1, known.max())), np.int64)
-    history = np.zeros((*steps.shape, len(records.names)), np.float32)
-    # Parameters at the measurements so far, when those of every one are kept.
-    shapes = jax.tree.leaves(state.params) if any(records.params[lane] for lane in lanes) else []
-    kept = [np.zeros((*steps.shape, *leaf.shape[1:]), leaf.dtype) for leaf in shapes]
-    for i, lane in enumerate(lanes):
-        for k, (step, scalars) in enumerate(records.history[lane]):
-            steps[i, k], history[i, k] = step, scalars
-        for k, params in enumerate(records.params[lane] or []):
-            for whole, leaf in zip(kept, jax.tree.leaves(params), strict=True):
-                whole[i, k] = leaf
     place = {lane: i for i, lane in enumerate(lanes.tolist())}
     sent = []
     for call, report, params in pending:
@@ -52,30 +42,42 @@ def snapshot(
         sent.append({"call": {**call, "lanes": numbers}, "report": report._asdict()})
         if params is not None:
             sent[-1]["params"] = jax.tree.leaves(params)
+    trees = [jax.tree.leaves(tree) for lane in lanes for tree in ledger.kept[lane]]
+    one = np.zeros((1, len(ledger.plan.names)), np.float32)  # orbax refuses empty arrays
     return {
-        "columns": {name: values[lanes] for name, values in columns.items()},
+        "columns": {name: column[lanes] for name, column in ledger.plan.table.columns.items()},
         "layout": np.array(occupant.shape),
         "seat": seats,
         "measured": schedule.measured[lanes],
         "state": jax.tree.leaves(state),
-        "known": known,
-        "steps": steps,
-        "history": history,
-        "kept": kept,
+        "count": ledger.count[lanes],
+        "stopped": ledger.stopped[lanes],
+        "diverged": ledger.diverged[lanes],
+        "values": np.concatenate([*(ledger.values(lane) for lane in lanes), one]),
+        # Parameters at the measurements so far, when those of every one are kept.
+        "kept": [np.stack(leaves) for leaves in zip(*trees, strict=True)],
         "pending": sent,
+        "costs": {name: np.float64(cost) for name, cost in ledger.costs.items()},
+        "segments": np.array([0, *ledger.segments], np.int64),  # and here
+        "initial": ledger.digests(lanes),
     }
 
 
+def running_lanes(saved: dict[str, Any], plan_keys: dict[tuple, int]) -> np.ndarray:
+    """The numbers of a snapshot's lanes in this sweep; `EMPTY` for those that it does not have."""
+    return np.array([plan_keys.get(key, EMPTY) for key in lane_keys(saved["columns"])], int)
+
+
 def restore(
-    saved: dict[str, Any], lanes: np.ndarray, schedule: Schedule, records: Records, empty: LaneState
+    saved: dict[str, Any], lanes: np.ndarray, schedule: Schedule, ledger: Ledger, empty: LaneState
 ) -> tuple[LaneState, list[Pending]]:
     """Puts running lanes back where they were: in the same slots if there are as many.
 
     Args:
       saved: a snapshot.
-      lanes: their numbers in this sweep, `EMPTY` for those that it does not have.
+      lanes: their numbers in this sweep, see `running_lanes`.
       schedule: without any of them; gets them seated.
-      records: gets what was known of them.
+      ledger: gets what was known of them.
       empty: host arrays of all slots, which are filled.
 
     Returns:
@@ -85,6 +87,7 @@ def restore(
     same = tuple(saved["layout"].tolist()) == (devices, slots)
     leaves, structure = jax.tree.flatten(empty)
     params = jax.tree.structure(empty.params)
+    ends = np.cumsum(saved["count"])
     for i, lane in enumerate(lanes.tolist()):
         if lane == EMPTY:
             continue  # not asked for any more
@@ -92,11 +95,17 @@ def restore(
         schedule.seat(lane, *seat, int(saved["measured"][i]))
         for leaf, old in zip(leaves, saved["state"], strict=True):
             leaf[seat[0] * slots + seat[1]] = old[int(saved["seat"][i])]
-        for k in range(int(saved["known"][i])):
-            records.add(lane, int(saved["steps"][i, k]), saved["history"][i, k])
-            if kept := saved.get("kept"):  # an empty list is not stored
-                tree = jax.tree.unflatten(params, [leaf[i, k] for leaf in kept])
-                records.params[lane] = [*(records.params[lane] or []), tree]
+        rows = range(ends[i] - int(saved["count"][i]), ends[i])
+        ledger.restore(
+            lane,
+            saved["values"][rows.start : rows.stop],
+            bool(saved["stopped"][i]),
+            bool(saved["diverged"][i]),
+        )
+        if kept := saved.get("kept"):  # an empty list is not stored
+            ledger.kept[lane] = [
+                jax.tree.unflatten(params, [leaf[row] for leaf in kept]) for row in rows
+            ]
     pending = []
     for sent in saved.get("pending", []):
         call, copy = sent["call"], sent.get("params")

@@ -12,10 +12,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from grokjax.sweep import programs
-from grokjax.sweep.lanes import LaneTable
-from grokjax.tasks import Task
-from grokjax.train import Lane, Recipe, StopFn
+from grokjax.sweep import devices
+from grokjax.sweep.plan import Plan
+from grokjax.train import Lane
 
 ONE_BY_ONE = 8  # slots where lanes train one after another: calls are long, the end is balanced
 MOST_ONE_BY_ONE = 64
@@ -75,7 +74,7 @@ def _fastest(
     trial: "Trial", slots: int | Literal["auto"], vectorize: bool, lane_steps: int, chunk: int
 ) -> tuple[Layout, float]:
     """The best number of slots for one way of training, and its lane-steps a second."""
-    most = int(programs.from_first(min(trial.most, trial.fitting)))  # hosts differ in memory
+    most = int(devices.from_first(min(trial.most, trial.fitting)))  # hosts differ in memory
     steps = min(chunk, TRIAL_STEPS)
     if not vectorize:
         tried = min(ONE_BY_ONE, most) if slots == "auto" else slots
@@ -110,23 +109,19 @@ class Trial:
     """Short trainings of a sweep's first lanes, to see how long they take.
 
     Attributes:
-      recipe: of the sweep, as are `task`, `table`, `stop` and `mesh`.
-      rows: what the training rows of a step are padded to.
+      plan: the sweep.
+      mesh: its devices.
       compiling: seconds that the longest compilation took so far.
     """
 
-    recipe: Recipe
-    task: Task
-    table: LaneTable
-    stop: StopFn | None
+    plan: Plan
     mesh: Mesh
-    rows: int
     compiling: float = 0.0
 
     @property
     def most(self) -> int:
         """Lanes that each device gets if all are on the devices at once."""
-        return -(-len(self.table) // self.mesh.size)
+        return -(-len(self.plan) // self.mesh.size)
 
     @property
     def fitting(self) -> int:
@@ -136,47 +131,50 @@ class Trial:
     @property
     def lane_bytes(self) -> int:
         """What a lane occupies: state, gradient, activations of a step, logits of the table."""
+        plan = self.plan
 
         def activations(key):
-            tokens = jax.numpy.zeros((self.rows, self.task.operands), np.int32)
-            apply = lambda params: self.recipe.model.apply(params, tokens, key=key)
+            tokens = jax.numpy.zeros((self.rows, plan.task.operands), np.int32)
+            apply = lambda params: plan.recipe.model.apply(params, tokens, key=key)
             return jax.vjp(apply, state.params)
 
-        mesh = programs.lane_mesh(jax.local_devices()[:1])
-        state = programs.empty_slots(self.recipe, self.task, mesh, 1, self._lanes(1, 0), None)
-        state = jax.tree.map(lambda leaf: leaf[0], state)
+        one = devices.lane_mesh(jax.local_devices()[:1])
+        state = jax.tree.map(lambda leaf: leaf[0], devices.empty_slots(plan, one, 1))
         logits, residuals = jax.eval_shape(activations, jax.eval_shape(lambda: jax.random.key(0)))
         leaves = jax.tree.leaves((state, state.params, residuals))
         step = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-        return step + self.task.num_rows * logits.shape[-1] * logits.dtype.itemsize
+        return step + plan.task.num_rows * logits.shape[-1] * logits.dtype.itemsize
 
-    def _lanes(self, places: int, *index: int) -> Lane:
-        """The first lanes, over and over, or one of them."""
-        lanes = jax.tree.map(lambda leaf: np.resize(leaf, places), self.table.lanes)
-        return jax.tree.map(lambda leaf: leaf[index], lanes)
+    @property
+    def rows(self) -> int:
+        """What the training rows of a step are padded to, at most."""
+        return int(self.plan.rows.max())
+
+    def _lanes(self, places: int) -> Lane:
+        """The first lanes, over and over."""
+        return jax.tree.map(lambda leaf: np.resize(leaf, places), self.plan.table.lanes)
 
     def seconds(self, slots: int, vectorize: bool, counts: list[int], steps: int) -> list[float]:
         """Seconds of a call that trains `steps` steps of so many of the slots, for each count."""
-        put = functools.partial(programs.put, self.mesh)
+        plan, mesh = self.plan, self.mesh
+        put = functools.partial(devices.put, mesh)
         whole = functools.partial(put, whole=True)
-        fixed = (self.recipe, whole(self.task), self.stop, self.mesh)
-        places, budget = slots * self.mesh.size, whole(np.int32(2**30))
-        order = put(np.tile(np.arange(slots, dtype=np.int32), self.mesh.size))
-        every = lambda number: put(np.full(self.mesh.size, number, np.int32))
-        empty = programs.empty_slots(
-            self.recipe, self.task, self.mesh, slots, self._lanes(1, 0), None
-        )
+        fixed = (plan.recipe, whole(plan.task), plan.stop, mesh)
+        places, budget = slots * mesh.size, whole(np.int32(2**30))
+        order = put(np.tile(np.arange(slots, dtype=np.int32), mesh.size))
+        every = lambda number: put(np.full(mesh.size, number, np.int32))
+        empty = devices.empty_slots(plan, mesh, slots)
         best = []
         for number in counts:
             # From the start each time, before any lane is done and costs nothing.
             lanes = put(self._lanes(places))
-            state, _ = programs.admit(*fixed, put(empty), order, every(slots), lanes, None, budget)
+            state, _ = devices.admit(*fixed, put(empty), order, every(slots), lanes, None)
             taken = []
             for turn in range(1, 4):
                 targets = put(np.full(places, turn * steps, np.int32))
                 jax.block_until_ready(state)
                 start = time.perf_counter()
-                state, report = programs.train(
+                state, report = devices.train(
                     *fixed, state, order, every(number), targets, budget, rows=self.rows,
                     vectorize=vectorize,
                 )  # fmt: skip
@@ -184,7 +182,7 @@ class Trial:
                 taken.append(time.perf_counter() - start)
             self.compiling = max(self.compiling, taken[0] - taken[1])
             best.append(min(taken[1:]))
-        *best, self.compiling = programs.from_first([*best, self.compiling]).tolist()
+        *best, self.compiling = devices.from_first([*best, self.compiling]).tolist()
         return best
 
 

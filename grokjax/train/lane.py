@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from grokjax import tasks
+from grokjax.keys import init_key, label_key, split_key
 from grokjax.models import Params
 from grokjax.tasks import Split, Task
-from grokjax.train.recipe import FULL_BATCH, Recipe
+from grokjax.train.recipe import FULL_BATCH, Recipe, describe
 
 
 class Lane(NamedTuple):
@@ -39,41 +40,8 @@ class LaneState(NamedTuple):
     labels: jax.Array | None  # int32[P], only with label noise
     epoch_order: jax.Array | None  # int32[P], only with minibatches
     held: jax.Array  # int32[], consecutive measurements at which the stop condition held
-    done: jax.Array  # bool[], a lane that is done is never changed again
-    diverged: jax.Array  # bool[]
-
-
-# Purposes of a lane's random keys: one seed gives independent streams.
-_INIT, _SPLIT, _ORDER, _NOISE, _LABELS = range(5)
-
-
-def _key(seed: Any, purpose: int) -> jax.Array:
-    return jax.random.fold_in(jax.random.key(seed), purpose)
-
-
-def init_key(seed: Any) -> jax.Array:
-    """The random key of a lane's initial parameters, for `model.init`."""
-    return _key(seed, _INIT)
-
-
-def split_key(seed: Any) -> jax.Array:
-    """The random key of a lane's split, for `tasks.split_order`."""
-    return _key(seed, _SPLIT)
-
-
-def label_key(seed: Any) -> jax.Array:
-    """The random key of a lane's label noise, from the seed of its split."""
-    return _key(seed, _LABELS)
-
-
-def order_key(seed: Any, epoch: Any) -> jax.Array:
-    """The random key of the order of a lane's minibatches in an epoch."""
-    return jax.random.fold_in(_key(seed, _ORDER), epoch)
-
-
-def noise_key(seed: Any, step: Any) -> jax.Array:
-    """The random key of a step's dropout, weight noise and update noise."""
-    return jax.random.fold_in(_key(seed, _NOISE), step)
+    stopped: jax.Array  # bool[], the stop rule held for as long as it has to
+    diverged: jax.Array  # bool[], not finite any more
 
 
 def init_lane(recipe: Recipe, task: Task, lane: Lane, params: Any = None) -> LaneState:
@@ -97,9 +65,14 @@ def init_lane(recipe: Recipe, task: Task, lane: Lane, params: Any = None) -> Lan
         labels=labels,
         epoch_order=order if minibatches else None,
         held=jnp.int32(0),
-        done=jnp.bool_(False),
+        stopped=jnp.bool_(False),
         diverged=jnp.bool_(False),
     )
+
+
+def is_done(state: LaneState, max_steps: Any) -> Any:
+    """Whether a run is over: stopped, diverged, or out of steps. It is never changed again."""
+    return state.stopped | state.diverged | (state.step >= max_steps)
 
 
 def batch_size(recipe: Recipe, lane: Lane) -> Any:
@@ -113,6 +86,24 @@ def step_rows(recipe: Recipe, lane: Lane) -> Any:
     """Rows of one step of a run: all of its training rows, or those of a minibatch."""
     size, half = batch_size(recipe, lane), (lane.num_train + 1) // 2
     return jnp.where(size == FULL_BATCH, lane.num_train, jnp.minimum(size, half))
+
+
+def row_losses(recipe: Recipe, logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """The loss of each row: float[B, C], int[B] -> float[B].
+
+    Raises:
+      ValueError: for a loss that reduces, or returns several numbers a row. Training weighs and
+        sums the rows itself: it could not tell training rows from padding in a mean.
+    """
+    losses = recipe.loss(logits, labels)
+    if jnp.shape(losses) != labels.shape:
+        raise ValueError(
+            f"the loss {describe(recipe.loss)} returns an array of shape {jnp.shape(losses)} for "
+            f"{labels.shape[0]} rows, and must return one number for each row; leave the mean or "
+            "sum over rows to the sweep, and reduce over classes inside the loss, as losses.mse "
+            "does."
+        )
+    return losses
 
 
 def split_of(task: Task, state: LaneState) -> Split:

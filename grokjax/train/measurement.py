@@ -1,17 +1,22 @@
 """What is measured of a run, and when it is done."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from grokjax import measures
-from grokjax.checks import check_integer
+from grokjax.checks import check_integer, check_number
 from grokjax.tasks import Task
-from grokjax.train.lane import LaneState, lane_logits, split_of
+from grokjax.train.lane import LaneState, lane_logits, row_losses, split_of
 from grokjax.train.recipe import Recipe
 
+#: When a lane stops before its budget is spent: a function of the scalars of a measurement that
+#: returns one boolean. The lane stops once it was true at `patience` measurements in a row, an
+#: attribute of the function, 1 where it has none. Whether a lane that stopped is "grokked" or
+#: "memorized" is decided by its accuracies, against `threshold`, an attribute too, or 0.99.
 StopFn = Callable[[dict[str, jax.Array]], jax.Array]
 EVALUATION_ROWS = 2**14  # of the table at once: bounds the memory of large tables
 
@@ -20,16 +25,17 @@ EVALUATION_ROWS = 2**14  # of the table at once: bounds the memory of large tabl
 class grokked:
     """Stops a lane when test accuracy has been at least `threshold` for `patience` measurements.
 
-    Any other function of a measurement's scalars will do for `run_sweep(stop=...)`: the lane stops
-    once it was true at `patience` measurements in a row (its attribute of that name, or 1).
+    Any other function of a measurement's scalars will do for `run_sweep(stop=...)`, see `StopFn`.
+
+    Raises:
+      ValueError: for a threshold outside (0, 1], or a patience below 1.
     """
 
     threshold: float = 0.99
     patience: int = 3
 
     def __post_init__(self):
-        if not 0 < self.threshold <= 1:
-            raise ValueError(f"threshold must be in (0, 1], got {self.threshold}.")
+        check_number("threshold", self.threshold, above=0, at_most=1)
         check_integer("patience", self.patience, at_least=1)
 
     def __call__(self, scalars: dict[str, jax.Array]) -> jax.Array:
@@ -37,21 +43,54 @@ class grokked:
         return scalars["test_accuracy"] >= self.threshold
 
 
+def patience(stop: StopFn | None) -> int:
+    """For how many measurements in a row a stop rule has to hold.
+
+    Raises:
+      ValueError: for a rule whose attribute `patience` is no positive integer.
+    """
+    return check_integer("stop.patience", getattr(stop, "patience", 1), at_least=1)
+
+
+def success(stop: StopFn | None) -> grokked:
+    """What counts as memorized and grokked under a stop rule: `grokked()` without one.
+
+    Raises:
+      ValueError: for a rule whose attribute `threshold` is no accuracy.
+    """
+    if stop is None or isinstance(stop, grokked):
+        return stop or grokked()
+    threshold = check_number(
+        "stop.threshold", getattr(stop, "threshold", grokked.threshold), above=0, at_most=1
+    )
+    return grokked(threshold)
+
+
 def measure(recipe: Recipe, task: Task, state: LaneState) -> dict[str, jax.Array]:
-    """All scalars of a run at its current step: loss, accuracy and the recipe's measures."""
+    """All scalars of a run at its current step: loss, accuracy and the recipe's measures.
+
+    Raises:
+      ValueError: for a loss or a measure that does not fit the model, by name.
+    """
     split = split_of(task, state)
-    logits = _table_logits(recipe, state, jnp.asarray(task.tokens))
-    losses = recipe.loss(logits, split.labels)
-    scalars = {
-        "train_loss": measures.masked_mean(losses, split.train),
-        "test_loss": measures.masked_mean(losses, split.test),
+    network = measures.Network(
+        params=state.params,
+        logits=_table_logits(recipe, state, jnp.asarray(task.tokens)),
+        split=split,
+        task=task,
+        forward=functools.partial(lane_logits, recipe, state.lane),
+        loss=functools.partial(row_losses, recipe),
+        penalty=lambda params: recipe.evaluate_penalty(params, state.lane.hyperparameters),
+    )
+    return measures.evaluate((_losses, measures.accuracies, *recipe.measures), network)
+
+
+def _losses(network: measures.Network) -> dict[str, jax.Array]:
+    losses = network.loss(network.logits, network.split.labels)
+    return {
+        "train_loss": measures.masked_mean(losses, network.split.train),
+        "test_loss": measures.masked_mean(losses, network.split.test),
     }
-    for fn in (measures.accuracies, *recipe.measures):
-        new = fn(state.params, logits, task, split)
-        if repeated := scalars.keys() & new.keys():
-            raise ValueError(f"two measures return the same names: {sorted(repeated)}; rename one.")
-        scalars |= new
-    return {name: jnp.asarray(value, jnp.float32) for name, value in scalars.items()}
 
 
 def _table_logits(recipe: Recipe, state: LaneState, tokens: jax.Array) -> jax.Array:
@@ -67,18 +106,16 @@ def _table_logits(recipe: Recipe, state: LaneState, tokens: jax.Array) -> jax.Ar
 
 
 def record(
-    recipe: Recipe, task: Task, stop: StopFn | None, state: LaneState, max_steps: jax.Array
+    recipe: Recipe, task: Task, stop: StopFn | None, state: LaneState
 ) -> tuple[LaneState, dict[str, jax.Array]]:
-    """Measures a run and decides whether it is done: stopped, diverged or out of steps."""
+    """Measures a run, and decides whether it has stopped or diverged."""
     with jax.default_matmul_precision(recipe.precision):
         scalars = measure(recipe, task, state)
     finite = jnp.isfinite(scalars["train_loss"])
     for leaf in jax.tree.leaves(state.params):
         finite &= jnp.all(jnp.isfinite(leaf))
-    held = state.held
-    stopped = jnp.bool_(False)
+    held, stopped = state.held, state.stopped
     if stop is not None:
         held = jnp.where(stop(scalars), held + 1, 0)
-        stopped = held >= getattr(stop, "patience", 1)
-    done = stopped | ~finite | (state.step >= max_steps)
-    return state._replace(held=held, done=state.done | done, diverged=~finite), scalars
+        stopped |= held >= patience(stop)
+    return state._replace(held=held, stopped=stopped, diverged=~finite), scalars

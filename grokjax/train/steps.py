@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from grokjax.keys import noise_key, order_key
 from grokjax.tasks import Task
-from grokjax.train.lane import LaneState, lane_logits, noise_key, order_key, step_rows
+from grokjax.train.lane import LaneState, is_done, lane_logits, row_losses, step_rows
 from grokjax.train.measurement import StopFn, record
 from grokjax.train.recipe import Recipe
 
@@ -29,7 +30,8 @@ def train_step(
     model_key, update_key = jax.random.split(noise_key(state.lane.order_seed, state.step))
 
     def objective(params):
-        losses = recipe.loss(lane_logits(recipe, state.lane, params, tokens, model_key), labels)
+        logits = lane_logits(recipe, state.lane, params, tokens, model_key)
+        losses = row_losses(recipe, logits, labels)
         # `where`: the loss of a padded row may be anything, and 0 * inf is NaN.
         data_term = jnp.sum(jnp.where(weights > 0, weights * losses, 0.0))
         return data_term + recipe.evaluate_penalty(params, state.lane.hyperparameters)
@@ -51,8 +53,8 @@ def train_steps(
     num_train = state.lane.num_train
 
     if state.epoch_order is None:
-        # Gathered once a chunk: only training rows are touched, padded to a shared size.
-        chosen = state.order[:rows]
+        # Gathered once a chunk: only training rows are touched, repeated up to a shared size.
+        chosen = state.order[jnp.arange(rows) % num_train]
         tokens, labels = tokens[chosen], labels[chosen]
         weights = jnp.where(jnp.arange(rows) < num_train, 1.0 / num_train, 0.0)
         step = lambda _, state: train_step(recipe, state, tokens, labels, weights)
@@ -81,7 +83,8 @@ def _minibatch_step(
     order = jax.lax.cond(begins, shuffled, lambda: state.epoch_order)
     positions = place * batch + jnp.arange(rows)
     valid = (jnp.arange(rows) < batch) & (positions < num_train)
-    chosen = order.at[positions].get(mode="clip")
+    # A batch that is not full repeats its first row, which counts nothing.
+    chosen = order[jnp.where(valid, positions, place * batch)]
     weights = jnp.where(valid, 1.0 / jnp.sum(valid), 0.0)
     state = state._replace(epoch_order=order)
     return train_step(recipe, state, tokens[chosen], labels[chosen], weights)
@@ -97,7 +100,8 @@ def train_chunk(
     rows: int,
 ) -> tuple[LaneState, dict[str, jax.Array]]:
     """Trains a run up to its next measurement, and measures it; one that is done is left alone."""
-    num_steps = jnp.where(state.done, 0, jnp.minimum(num_steps, max_steps - state.step))
+    left = jnp.minimum(num_steps, max_steps - state.step)
+    num_steps = jnp.where(is_done(state, max_steps), 0, left)
     with jax.default_matmul_precision(recipe.precision):
         state = train_steps(recipe, task, state, num_steps, rows)
-    return record(recipe, task, stop, state, max_steps)
+    return record(recipe, task, stop, state)

@@ -2,22 +2,21 @@
 
 import dataclasses
 import difflib
-import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from grokjax import tasks
+from grokjax import optimizers, tasks
+from grokjax.checks import check_mapping, check_size, shown
+from grokjax.models.protocol import check_columns
 from grokjax.tasks import Task
-from grokjax.train import FULL_BATCH, Lane, Recipe, batch_size, step_rows
+from grokjax.train.lane import Lane, batch_size, step_rows
+from grokjax.train.recipe import BUILT_IN, FULL_BATCH, SEEDS, Recipe
 
 Lanes = dict[str, np.ndarray]
-
-SEEDS = ("seed", "init_seed", "split_seed", "order_seed")
-SCALES = ("init_scale", "logit_scale")
-BUILT_IN = (*SEEDS, "alpha", *SCALES, "label_noise", "batch_size")
 
 
 def grid(**columns: Any) -> Lanes:
@@ -30,15 +29,17 @@ def grid(**columns: Any) -> Lanes:
       A lane table: equally long arrays by column name.
 
     Raises:
-      ValueError: for an empty column, naming it.
+      ValueError: for an empty column, naming it, and for more lanes than fit into memory.
 
     Example:
       >>> grid(alpha=[0.3, 0.5], seed=range(3))["seed"]
       array([0, 1, 2, 0, 1, 2])
     """
     values = [_column(name, value) for name, value in columns.items()]
-    product = list(itertools.product(*(range(len(value)) for value in values)))
-    index = np.array(product, dtype=int).reshape(len(product), len(values)).T
+    shape = tuple(len(value) for value in values)
+    total = math.prod(shape)
+    check_size(f"a grid of {total:,} lanes", total * max(len(shape), 1), "give fewer values")
+    index = np.unravel_index(np.arange(total), shape) if shape else ()
     return {name: v[i] for name, v, i in zip(columns, values, index, strict=True)}
 
 
@@ -64,15 +65,35 @@ def zip_lanes(**columns: Any) -> Lanes:
 
 
 def _column(name: str, value: Any) -> np.ndarray:
-    array = np.asarray(list(value) if isinstance(value, range) else value)
-    if array.ndim == 0:
-        array = array[None]
+    if isinstance(value, range):
+        count = max(0, (value.stop - value.start) // value.step)
+        check_size(f"column {name!r}", count, "give fewer values")
+    value = list(value) if isinstance(value, range | tuple) else value
+    try:
+        array = np.asarray(value)
+        array = array[None] if array.ndim == 0 else array
+    except (TypeError, ValueError):  # rows of different lengths, and what is no array at all
+        array = np.empty((0, 0))
     if array.ndim != 1 or array.size == 0:
         raise ValueError(
-            f"column {name!r} must be one value or a non-empty sequence of values, got shape "
-            f"{array.shape}."
+            f"column {name!r} must be one value or a non-empty sequence of values, got "
+            f"{shown(value)}."
         )
+    # A list may hold a word or a boolean among numbers, of which NumPy makes one type.
+    if array.dtype.kind not in "iuf" or isinstance(value, list):
+        listed = value if isinstance(value, list) else array.tolist()
+        if wrong := [x for x in listed if not _is_number(x)]:
+            raise ValueError(f"column {name!r} must hold numbers, got {shown(wrong[0])}.")
+    if array.dtype.kind not in "iuf":  # bfloat16, and integers of more than 64 bits
+        array = array.astype(float)
     return array
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a real number; a boolean is none."""
+    if isinstance(value, int | float):
+        return not isinstance(value, bool)
+    return getattr(getattr(value, "dtype", None), "kind", "") in {"i", "u", "f"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +112,10 @@ def check_lanes(recipe: Recipe, task: Task, lanes: Mapping[str, Any]) -> LaneTab
 
     Raises:
       ValueError: for an unknown column (listing what is accepted), a missing hyperparameter, a
-        value that is not finite, a bad seed or alpha.
+        value that is not finite or that the model or optimizer refuses, a bad seed or alpha, and
+        for two lanes with the same coordinates.
     """
+    check_mapping("lanes", lanes, "grid(alpha=[0.3, 0.5], seed=range(5))")
     columns = {"seed": 0, "alpha": 0.5, **lanes}
     hyperparameters = recipe.hyperparameters()
     accepted = [*BUILT_IN, *hyperparameters]
@@ -112,7 +135,7 @@ def check_lanes(recipe: Recipe, task: Task, lanes: Mapping[str, Any]) -> LaneTab
     columns = zip_lanes(**columns)
 
     for name, values in columns.items():
-        if name in SEEDS:
+        if name in (*SEEDS, "replica"):
             columns[name] = _check_seeds(name, values)
         elif name == "batch_size":
             columns[name] = _check_batch_sizes(values)
@@ -123,6 +146,10 @@ def check_lanes(recipe: Recipe, task: Task, lanes: Mapping[str, Any]) -> LaneTab
         bad = [x for x in columns.get(name, ()) if not low <= x <= high]
         if bad:
             raise ValueError(f"{name} must lie between {low:g} and {high:g}, got {bad[0]:g}.")
+    check_columns(recipe.model, columns)
+    if hasattr(optimizers, "check_hyperparameters"):  # TEMPORARY
+        optimizers.check_hyperparameters(recipe.optimizer, columns)
+    _check_different(columns)
 
     batch_sizes = columns.get("batch_size")
     if batch_sizes is not None:
@@ -149,11 +176,31 @@ def check_lanes(recipe: Recipe, task: Task, lanes: Mapping[str, Any]) -> LaneTab
     )
 
 
+def lane_keys(columns: Mapping[str, Any]) -> list[tuple]:
+    """What names each lane: its coordinates, in the order of the columns' names."""
+    return list(zip(*(np.asarray(columns[name]).tolist() for name in sorted(columns)), strict=True))
+
+
+def _check_different(columns: Lanes) -> None:
+    """Every lane is known by its coordinates, so no two may have the same."""
+    first: dict[tuple, int] = {}
+    for lane, key in enumerate(lane_keys(columns)):
+        other = first.setdefault(key, lane)
+        if other != lane:
+            place = {name: values[lane].item() for name, values in columns.items()}
+            raise ValueError(
+                f"lanes {other} and {lane} have the same coordinates, {place}, and would be the "
+                "same network; remove one. To train equal lanes, from different initial parameters "
+                "for example, tell them apart with a column replica=range(...), which changes "
+                "nothing else."
+            )
+
+
 def _check_seeds(name: str, values: np.ndarray) -> np.ndarray:
     bad = [x for x in values.tolist() if type(x) is not int or not 0 <= x < 2**32]
     if bad:
         raise ValueError(
-            f"{name}={bad[0]!r} is not a seed; use integers from 0 to {2**32 - 1}, as range(5)."
+            f"{name}={bad[0]!r} must be an integer from 0 to {2**32 - 1}; use for example range(5)."
         )
     return values.astype(np.int64)
 
@@ -170,8 +217,6 @@ def _check_batch_sizes(values: np.ndarray) -> np.ndarray:
 
 
 def _check_numbers(name: str, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind not in "iuf":
-        raise ValueError(f"column {name!r} must hold numbers, got {values.tolist()[0]!r}.")
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError(

@@ -1,0 +1,287 @@
+"""What a sweep is asked for: checked, and made into the arrays that the other parts work on."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from grokjax import tasks
+from grokjax.checks import check_array, check_choice, check_integer, check_size, shown
+from grokjax.models import Params
+from grokjax.models.protocol import check_task
+from grokjax.results.dataset import check_names
+from grokjax.sweep.identity import digest, fingerprint
+from grokjax.tasks import Task
+from grokjax.train import (
+    LaneTable,
+    Recipe,
+    StopFn,
+    check_lanes,
+    describe,
+    grokked,
+    init_lane,
+    measure,
+    padded_rows,
+    patience,
+    row_losses,
+    success,
+)
+
+Keep = Literal["final", "all", "none"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """A sweep, checked: what every lane shares, and what tells them apart.
+
+    Attributes:
+      recipe: what the lanes share.
+      task: the table they learn.
+      table: the lanes.
+      stop: when a lane leaves before its budget is spent.
+      measure_at: int64[T], the steps to measure at, from 0 to the budget.
+      names: of the measurements, in alphabetical order.
+      rows: int[L], what the training rows of a lane's step are padded to.
+      initial: parameters to start from, lanes first, in the types of the model's own; or None.
+      keep_params: which parameters of a lane are kept.
+    """
+
+    recipe: Recipe
+    task: Task
+    table: LaneTable
+    stop: StopFn | None
+    measure_at: np.ndarray
+    names: tuple[str, ...]
+    rows: np.ndarray
+    initial: Params | None
+    keep_params: Keep
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def max_steps(self) -> int:
+        """The budget of a lane."""
+        return int(self.measure_at[-1])
+
+    @property
+    def success(self) -> grokked:
+        """What counts as memorized and as grokked."""
+        return success(self.stop)
+
+    def measured_until(self, step: int) -> int:
+        """How many measurements a lane has that has come to a step."""
+        return int(np.searchsorted(self.measure_at, step, side="right"))
+
+    def attributes(self) -> dict[str, Any]:
+        """What the sweep is, as attributes of its result."""
+        return {
+            "recipe": describe(self.recipe),
+            "task": self.task.name,
+            "rows": self.task.num_rows,
+            "chance": self.task.chance,
+            "max_steps": self.max_steps,
+            "stop": describe(self.stop),
+            "precision": self.recipe.precision,
+            "float64": int(_float64()),
+            "keep_params": self.keep_params,
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for one sweep to go on from the files of another.
+
+        Steps and lanes are not part of it: a budget can be raised, and lanes can be added.
+
+        Raises:
+          ValueError: for a part of the recipe that cannot be told apart from another one.
+        """
+        parts = {f.name: getattr(self.recipe, f.name) for f in dataclasses.fields(self.recipe)}
+        parts["stop"] = self.stop
+        table = (self.task.tokens, self.task.labels, self.task.train_only, self.task.table_rows)
+        return {
+            **{name: _identified(name, part) for name, part in parts.items()},
+            "task": f"{self.task.name} #{digest(table)}",
+            "columns": sorted(self.table.columns),
+            "initial": self.initial is not None,
+            "keep_params": self.keep_params,
+            "float64": _float64(),
+        }
+
+    def initial_digests(self) -> np.ndarray:
+        """What tells the initial parameters of one lane from those of another: uint64[L].
+
+        0 where the model draws them itself.
+        """
+        if self.initial is None:
+            return np.zeros(len(self), np.uint64)
+        lane = lambda i: jax.tree.map(lambda leaf: leaf[i], self.initial)
+        return np.array([int(digest(lane(i)), 16) for i in range(len(self))], np.uint64)
+
+
+def make_plan(
+    recipe: Recipe,
+    task: Task,
+    lanes: Mapping[str, Any],
+    *,
+    max_steps: int,
+    eval_every: int | Sequence[int],
+    stop: StopFn | None,
+    initial: Params | None,
+    keep_params: Keep,
+) -> Plan:
+    """A plan of what was asked for.
+
+    Raises:
+      ValueError: for anything that cannot be run, before anything is compiled.
+    """
+    if not isinstance(recipe, Recipe):
+        raise ValueError(
+            "recipe must be a grokjax.Recipe(model, loss, optimizer), got " + shown(recipe)
+        )
+    tasks.check_task(task)
+    check_task(recipe.model, task)
+    table = check_lanes(recipe, task, lanes)
+    measure_at = _check_steps(max_steps, eval_every)
+    params = _check_logits_and_loss(recipe, task)
+    return Plan(
+        recipe=recipe,
+        task=task,
+        table=table,
+        stop=stop,
+        measure_at=measure_at,
+        names=_check_measurements(recipe, task, table, stop),
+        rows=padded_rows(recipe, task, table.lanes),
+        initial=None if initial is None else _check_initial(initial, params, len(table)),
+        keep_params=check_choice("keep_params", keep_params, ("final", "all", "none")),
+    )
+
+
+def log_spaced(max_steps: int, per_decade: int = 20) -> list[int]:
+    """Steps at constant ratio, for `run_sweep(eval_every=log_spaced(max_steps))`.
+
+    Raises:
+      ValueError: unless both are positive integers.
+
+    Example:
+      >>> log_spaced(100, per_decade=3)
+      [1, 2, 5, 10, 22, 46, 100]
+    """
+    max_steps = check_integer("max_steps", max_steps, at_least=1, below=2**31)
+    per_decade = check_integer("per_decade", per_decade, at_least=1, below=2**20)
+    count = round(np.log10(max_steps) * per_decade) + 1
+    return np.unique(np.geomspace(1, max_steps, count).round().astype(int)).tolist()
+
+
+def _check_steps(max_steps: int, eval_every: int | Sequence[int]) -> np.ndarray:
+    """int64[T], the steps to measure at, from 0 to max_steps."""
+    max_steps = check_integer("max_steps", max_steps, at_least=1, below=2**31)
+    if isinstance(eval_every, Sequence):
+        check_size("the steps of eval_every", len(eval_every), "measure less often")
+    elif np.ndim(eval_every) == 0:
+        eval_every = check_integer(
+            "eval_every", eval_every, at_least=1, below=2**31, otherwise="increasing steps"
+        )
+        check_size(f"{max_steps=} at {eval_every=}", max_steps // eval_every, "measure less often")
+        return np.append(np.arange(0, max_steps, eval_every), max_steps)
+    steps = check_array("eval_every", eval_every, shape=["T"], kinds="iu")
+    if steps.size == 0 or steps[0] < 0 or np.any(np.diff(steps) <= 0):
+        raise ValueError(
+            "eval_every must be a positive integer, or steps of at least 0 that increase, got "
+            f"{shown(eval_every)}."
+        )
+    return np.unique([0, *steps[(steps > 0) & (steps < max_steps)], max_steps])
+
+
+def _check_logits_and_loss(recipe: Recipe, task: Task) -> Params:
+    """The shapes of the model's parameters; refuses logits and losses that do not suit the task."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    tokens = lambda rows: jax.ShapeDtypeStruct((rows, task.operands), np.int32)
+    params = jax.eval_shape(recipe.model.init, key, tokens(1))
+    rows = task.num_classes + 1  # told apart from the classes
+    logits = jax.eval_shape(recipe.model.apply, params, tokens(rows))
+    real = hasattr(logits, "dtype") and jax.numpy.issubdtype(logits.dtype, np.floating)
+    if not real or logits.ndim != 2 or len(logits) != rows or logits.shape[-1] < task.num_classes:
+        raise ValueError(
+            f"the model's logits for {rows} equations are {logits}; the task {task.name!r} needs "
+            f"real numbers of shape ({rows}, {task.num_classes}), or more classes."
+        )
+    labels = jax.ShapeDtypeStruct((rows,), np.int32)
+    try:
+        losses = jax.eval_shape(functools.partial(row_losses, recipe), logits, labels)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        if "must return one number for each row" in str(error):
+            raise
+        raise ValueError(
+            f"the loss {describe(recipe.loss)} cannot be computed from logits {logits.shape} and "
+            f"integer labels {labels.shape}: {error}"
+        ) from error
+    if not jax.numpy.issubdtype(losses.dtype, np.floating):
+        raise ValueError(f"the loss {describe(recipe.loss)} must be real, got {losses.dtype}.")
+    return params
+
+
+def _check_initial(initial: Params, params: Params, lanes: int) -> Params:
+    """Given parameters in the types of the model's own, lanes first."""
+    wants = jax.tree.map(lambda leaf: (lanes, *leaf.shape), params)
+    has = jax.tree.map(np.shape, initial)
+    if wants != has:
+        raise ValueError(
+            f"initial must hold the model's parameters with {lanes} lanes first: expected shapes "
+            f"{wants}, got {has}."
+        )
+
+    def typed(leaf: Any, like: Any) -> np.ndarray:
+        return check_array("initial", leaf, kinds="iuf").astype(like.dtype)
+
+    return jax.tree.map(typed, initial, params)
+
+
+def _check_measurements(
+    recipe: Recipe, task: Task, table: LaneTable, stop: StopFn | None
+) -> tuple[str, ...]:
+    """The names of the measurements; refuses those that the result has other meanings for."""
+    lane = jax.tree.map(lambda leaf: leaf[0], table.lanes)
+    state = jax.eval_shape(functools.partial(init_lane, recipe), task, lane)
+    scalars = jax.eval_shape(functools.partial(measure, recipe), task, state)
+    check_names(table.columns, scalars)
+    recipe.check_step(state.params, state.opt_state, lane.hyperparameters)
+    if stop is not None:
+        _check_stop(stop, scalars)
+    return tuple(sorted(scalars))
+
+
+def _check_stop(stop: StopFn, scalars: dict[str, Any]) -> None:
+    if not callable(stop):
+        raise ValueError(
+            "stop must be None, grokjax.grokked(), or a function of the measurements such as "
+            f"lambda m: m['test_accuracy'] >= 0.9, got {shown(stop)}."
+        )
+    success(stop)
+    patience(stop)
+    try:
+        found = jax.eval_shape(stop, scalars)
+    except Exception as error:
+        raise ValueError(
+            f"the stop rule {describe(stop)} fails on the measurements {sorted(scalars)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not (getattr(found, "shape", None) == () and found.dtype.kind in "bi"):
+        raise ValueError(
+            f"the stop rule {describe(stop)} must return one boolean of JAX, computed from the "
+            f"measurements; got {shown(found)}."
+        )
+
+
+def _identified(name: str, part: Any) -> str:
+    """What a part of a sweep is, for people and for certain."""
+    try:
+        return f"{describe(part)} #{fingerprint(part)}"
+    except ValueError as error:
+        raise ValueError(f"the sweep's {name} is {describe(part)}: {error}") from error
+
+
+def _float64() -> bool:
+    return jax.dtypes.canonicalize_dtype(np.float64) == np.float64
