@@ -296,15 +296,144 @@ def test_reduced_precision_loses_what_true_float32_keeps():
 
 
 def test_evaluate_counts_and_averages():
-    @dataclasses.dataclass(frozen=True)
-    class Constant:
-        def apply(self, params, tokens, *, key=None):
-            return jnp.broadcast_to(params[None, :], (len(tokens), 3))
-
-    result = analytic.evaluate(Constant(), jnp.array([1.0, 0.0, 0.5]), tasks.modular_addition(3))
+    logits = jnp.array([1.0, 0.0, 0.5])
+    result = analytic.evaluate(Constant(), logits, tasks.modular_addition(3))
     assert result.accuracy == pytest.approx(1 / 3)
     assert result.mse == pytest.approx((0.25 + 2.25 + 1.25) / 9)
     assert result.margin == pytest.approx(-1)
+    assert result.right_logit == pytest.approx(0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """The parameters as logits of every equation."""
+
+    classes: int = 3
+
+    def init(self, key, tokens):
+        return jnp.zeros(self.classes)
+
+    def apply(self, params, tokens, *, key=None):
+        return jnp.broadcast_to(params[None, :], (len(tokens), self.classes))
+
+
+def test_classes_that_no_row_has_are_wrong_ones_and_no_numbers_are_no_answers():
+    task = tasks.modular_addition(3)
+    result = analytic.evaluate(Constant(4), jnp.array([0.0, 0.0, 0.0, 1.0]), task)
+    assert result.accuracy == 0
+    assert result.mse == pytest.approx(2 / 4)
+    nothing = analytic.evaluate(Constant(), jnp.array([np.nan, 0.0, 0.0]), task)
+    assert nothing.accuracy == 0
+    assert np.isnan([nothing.mse, nothing.margin, nothing.right_logit]).all()
+
+
+@pytest.mark.parametrize("width", [3, 6, 19])
+def test_the_right_logit_shows_weights_of_the_other_parameterization(width):
+    """Their shapes are the same; the scale is `(S p)^(S/2) width` for one in the other."""
+    task, wanted = tasks.modular_addition(7), 0.5 if width == 3 else 1.0
+    for own, other, factor in (
+        ("mean_field", "standard", 14 * width),
+        ("standard", "mean_field", 1 / (14 * width)),
+    ):
+        params = analytic.analytic_weights(7, width, parameterization=own)
+        for parameterization, expected in ((own, wanted), (other, wanted * factor)):
+            model = models.QuadraticMLP(7, width, parameterization=parameterization)
+            found = analytic.evaluate(model, params, task)
+            assert found.accuracy == 1
+            assert found.right_logit == pytest.approx(expected, rel=1e-4)
+
+
+def test_saved_parameters_can_be_evaluated():
+    params = jax.tree.map(np.asarray, analytic.analytic_weights(7, 6))
+    model = models.QuadraticMLP(7, 6)
+    assert analytic.evaluate(model, params, tasks.modular_addition(7)).accuracy == 1
+    rounded = analytic.ReducedPrecision(model, np.int64(23))
+    assert analytic.evaluate(rounded, params, tasks.modular_addition(7)).accuracy == 1
+
+
+def test_reduced_precision_has_the_dropout_of_its_network():
+    model = models.QuadraticMLP(7, 6, dropout=0.5)
+    rounded = analytic.ReducedPrecision(model, 23)  # all bits
+    params, tokens = analytic.analytic_weights(7, 6), tasks.modular_addition(7).tokens
+    assert rounded.keywords().keys() == {"dropout"}
+    for options in ({}, {"key": jax.random.key(0)}, {"key": jax.random.key(0), "dropout": 0.1}):
+        found = rounded.apply(params, tokens, **options)
+        np.testing.assert_allclose(found, model.apply(params, tokens, **options), atol=1e-5)
+
+
+MODEL, PARAMS, TASK = (
+    models.QuadraticMLP(7, 6),
+    analytic.analytic_weights(7, 6),
+    tasks.modular_addition(7),
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "task", "message"),
+    [
+        (MODEL, None, TASK, "'w1' is missing"),
+        (MODEL, "w", TASK, "params must be .* got 'w'"),
+        (MODEL, {"w1": PARAMS["w1"]}, TASK, "'w2' is missing"),
+        (MODEL, PARAMS | {"b": jnp.ones(7)}, TASK, "'b' is none of its parameters"),
+        (MODEL, PARAMS | {"w1": "weights"}, TASK, "w1 must be an array of real numbers"),
+        (MODEL, analytic.analytic_weights(5, 6), TASK, r"must be \[2, 7, 6\], got \[2, 5, 6\]"),
+        (MODEL, analytic.analytic_weights(7, 8), TASK, r"must be \[2, 7, 6\], got \[2, 7, 8\]"),
+        (MODEL, {k: w[None] for k, w in PARAMS.items()}, TASK, "these are 1 networks, take one"),
+        (Constant(7), jnp.ones(5), TASK, r"must be \[7\], got \[5\]"),
+        (MODEL, PARAMS, tasks.modular_addition(5), "the model has p=7, but the task .* 5 classes"),
+        (MODEL, PARAMS, tasks.modular_addition(7, 3), "operands=2, but the task .* has 3"),
+        (MODEL, PARAMS, None, "task must be a Task"),
+        (MODEL, PARAMS, jax.tree.map(lambda x: x + 1, TASK), "tokens must be integers from 0 to 6"),
+        (Constant(5), jnp.ones(5), TASK, r"at least the 7 classes of .* got \[49, 5\]"),
+        (None, PARAMS, TASK, "model must be a model with init and apply"),
+        (models.QuadraticMLP, PARAMS, TASK, "got the class QuadraticMLP; make one"),
+        (
+            analytic.ReducedPrecision(MODEL),
+            analytic.analytic_weights(7, 8),
+            TASK,
+            r"'w1' must be \[2, 7, 6\], got \[2, 7, 8\]",
+        ),
+        (analytic.ReducedPrecision(MODEL), PARAMS, tasks.modular_addition(5), "has p=7, but"),
+    ],
+)
+def test_what_does_not_belong_together_is_not_evaluated(model, params, task, message):
+    with pytest.raises(ValueError, match=message):
+        analytic.evaluate(model, params, task)
+
+
+def test_traced_parameters_are_not_evaluated():
+    with pytest.raises(ValueError, match=r"call model\.apply there"):
+        jax.jit(lambda params: analytic.evaluate(MODEL, params, TASK).accuracy)(PARAMS)
+
+
+@pytest.mark.parametrize(("operands", "neurons"), [(26, "905,969,664"), (40, "22,539,988,369,408")])
+def test_networks_that_would_fill_the_memory_are_refused_with_their_size(operands, neurons):
+    with pytest.raises(ValueError, match=f"a network of {neurons} neurons for {operands} operands"):
+        analytic.analytic_addition(7, operands)
+
+
+@pytest.mark.parametrize("p", [5, 6, 8])
+@pytest.mark.parametrize("operands", [1, 2, 3])
+@pytest.mark.parametrize("construction", ["clock", "one_hot"])
+def test_the_neurons_needed_are_those_of_the_network(p, operands, construction):
+    model, params = analytic.analytic_addition(p, operands, construction=construction)
+    assert params["w1"].shape == (operands, p, model.width)
+    live = (np.abs(params["w2"]) > 0).any(axis=1)
+    assert live.all()
+    with pytest.raises(ValueError, match=f"needs {model.width} neurons"):
+        analytic.analytic_addition(p, operands, construction=construction, width=model.width - 1)
+
+
+def test_one_frequency_needs_no_search():
+    assert analytic.best_frequencies(10**9 + 7, 1) == (1,)
+    assert analytic.analytic_weights(50_021, 6)["w1"].shape == (2, 50_021, 6)
+
+
+def test_most_operands_allowed_are_still_numbers():
+    options = {"construction": "random_phase", "width": 4, "key": jax.random.key(0)}
+    _, params = analytic.analytic_addition(97, 64, **options)
+    assert all(np.isfinite(w).all() and np.abs(w).max() > 0 for w in params.values())
+    assert np.isfinite(analytic.random_phase_theory(97, 4, 64).noise)
 
 
 # Bad input
@@ -321,7 +450,23 @@ def test_evaluate_counts_and_averages():
         (lambda: analytic.analytic_weights(12, 12, frequencies=(3, 3)), "differ"),
         (lambda: analytic.analytic_weights(12, 12, frequencies=(5, 7)), "differ"),
         (lambda: analytic.analytic_weights(12, 12, frequencies=(12,)), "no multiples"),
-        (lambda: analytic.analytic_weights(12, 12, frequencies=(1.0,)), "must be integers"),
+        (
+            lambda: analytic.analytic_weights(12, 12, frequencies=(1.0,)),
+            r"s\[0\] must be an integer",
+        ),
+        (lambda: analytic.analytic_weights(12, 12, frequencies=5), "frequencies must be integers"),
+        (
+            lambda: analytic.analytic_weights(12, 12, frequencies="15"),
+            "frequencies must be integers",
+        ),
+        (lambda: analytic.analytic_weights(7, 6, key=0), r"use jax.random.key\(0\)"),
+        (lambda: analytic.analytic_weights(7, 6, key="a"), "key must be a JAX random key, or None"),
+        (
+            lambda: analytic.analytic_weights(7, 6, parameterization="ntk"),
+            "parameterization must be",
+        ),
+        (lambda: analytic.analytic_weights(97, 10**7), "2,910,000,000 numbers, more than the 134"),
+        (lambda: analytic.analytic_weights("7", 6), "p must be an integer of at least 3"),
         (lambda: analytic.analytic_weights(12, 12, frequencies=()), "at least one"),
         (lambda: analytic.analytic_weights(12, 7, frequencies=(1, 5)), "needs 12 neurons"),
         (lambda: analytic.analytic_addition(7, construction="exact"), "construction must be"),
@@ -338,10 +483,34 @@ def test_evaluate_counts_and_averages():
             "every frequency",
         ),
         (lambda: analytic.analytic_addition(7, 3, construction="pizza"), "two operands"),
-        (lambda: analytic.analytic_addition(7, 3, coefficients=(1, 1)), "2 entries"),
+        (lambda: analytic.analytic_addition(7, 3, coefficients=(1, 1)), "must be 3 integers, .* 2"),
+        (lambda: analytic.analytic_addition(7, coefficients=5), "coefficients must be integers"),
+        (lambda: analytic.analytic_addition(7, 65), "operands must be a positive integer below 65"),
+        (lambda: analytic.analytic_addition(7, 10**9), "a positive integer below 65"),
+        (lambda: analytic.analytic_addition(7, width=6.0), "width must be a positive integer"),
+        (lambda: analytic.analytic_addition(7, key=3), r"use jax.random.key\(3\)"),
         (lambda: analytic.analytic_addition(7, coefficients=(1, 0.5)), "must be an integer"),
         (lambda: analytic.analytic_addition(7, 0), "operands must be a positive integer"),
         (lambda: analytic.best_frequencies(7, 4), "between 1 and 3"),
+        (lambda: analytic.best_frequencies(7, 0), "num_frequencies must be a positive integer"),
+        (lambda: analytic.best_frequencies(7, "a"), "num_frequencies must be a positive integer"),
+        (lambda: analytic.best_frequencies(7, [1]), "num_frequencies must be a positive integer"),
+        (
+            lambda: analytic.best_frequencies(50_021, 3),
+            "use a smaller p, or frequencies of your own",
+        ),
+        (lambda: analytic.margin(7, 1), "frequencies must be integers"),
+        (lambda: analytic.margin(7, (True,)), r"frequencies\[0\] must be an integer, got True"),
+        (lambda: analytic.margin(10**9, (1,)), "1,000,000,000 numbers"),
+        (lambda: analytic.check_frequencies(0, (1,)), "p must be an integer of at least 2"),
+        (lambda: analytic.random_phase_theory(1, 8), "p must be an integer of at least 2"),
+        (lambda: analytic.random_phase_theory(7, 0), "width must be a positive integer"),
+        (lambda: analytic.random_phase_theory(7, 8, 2.5), "operands must be a positive integer"),
+        (lambda: analytic.random_phase_theory(7, 8, 0), "operands must be a positive integer"),
+        (lambda: analytic.ReducedPrecision(MODEL, 24), "mantissa_bits must be .* below 24, got 24"),
+        (lambda: analytic.ReducedPrecision(MODEL, -1), "mantissa_bits must be .* at least 0"),
+        (lambda: analytic.ReducedPrecision(MODEL, 10.0), "mantissa_bits must be an integer"),
+        (lambda: analytic.ReducedPrecision(Constant()), "model must be a QuadraticMLP"),
     ],
 )
 def test_bad_input_is_named(call, message):

@@ -167,24 +167,105 @@ def test_polynomial_network_is_a_model():
     assert isinstance(analytic.ReducedPrecision(model.adder), models.Model)
 
 
+def test_polynomial_networks_are_evaluated_on_their_own_tasks_with_their_own_parameters():
+    terms, fn = POLYNOMIALS["2nm+3"]
+    model, params = analytic.analytic_polynomial(5, terms)
+    task = tasks.modular_function(5, fn, "2nm+3")
+    assert analytic.evaluate(model, params, task).right_logit == pytest.approx(1)
+    assert analytic.PolynomialNetwork(list(model.experts), model.adder) == model
+    other = params | {"adder": analytic.analytic_weights(5, 6)}
+    for bad_params, bad_task, message in (
+        (None, task, "is missing"),
+        (params["adder"], task, "'experts/0/w1' is missing"),
+        (other, task, r"'adder/w1' must be \[2, 5, 13\], got \[2, 5, 6\]"),
+        (params, tasks.modular_addition(7), "the model has p=5, but the task"),
+        (params, tasks.modular_addition(5, 3), "operands=2, but the task"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            analytic.evaluate(model, bad_params, bad_task)
+    with pytest.raises(ValueError, match="key must be a JAX random key"):
+        model.init(0, task.tokens)
+    with pytest.raises(ValueError, match="have 1 operands"):
+        model.apply(params, task.tokens[:, :1])
+
+
+def test_large_exponents_are_reduced_before_they_leave_64_bits():
+    exponents = (10**18 + 1, 3 * 10**17)
+    task = tasks.modular_polynomial(11, [(1, exponents)])
+    assert analytic.evaluate(*analytic.analytic_multiplication(11, exponents), task).accuracy == 1
+
+
+def test_the_smallest_primitive_root_is_found_for_large_primes():
+    assert analytic.primitive_root(10**9 + 7) == 5
+    assert [analytic.primitive_root(p) for p in (3, 5, 7, 23, 41, 191)] == [2, 2, 3, 5, 6, 19]
+
+
+PART = models.QuadraticMLP(5, 3)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: analytic.analytic_multiplication(9), "prime modulus, got p=9"),
         (lambda: analytic.analytic_multiplication(2), "at least 3"),
         (lambda: analytic.analytic_multiplication(7, (1, 0.5)), "must be an integer"),
-        (lambda: analytic.analytic_multiplication(7, width=6), "needs 6 neurons"),
+        (lambda: analytic.analytic_multiplication(7, width=6), "needs 7 neurons"),
+        (lambda: analytic.analytic_multiplication(7, width=0), "width must be a positive integer"),
+        (lambda: analytic.analytic_multiplication(7, ()), "exponents must be one or more integers"),
+        (lambda: analytic.analytic_multiplication(7, 2), "exponents must be integers"),
+        (lambda: analytic.analytic_multiplication(7, (1,) * 40), "numbers, more than the"),
+        (lambda: analytic.analytic_multiplication(10**9 + 7), "numbers, more than the"),
+        (lambda: analytic.discrete_log(10**9 + 7), "use a smaller p"),
+        (lambda: analytic.primitive_root(9.0), "p must be an integer"),
+        (lambda: analytic.analytic_function(7, identity), "inner must be functions, one for each"),
+        (lambda: analytic.analytic_function(7, ()), "inner must be functions, one for each"),
+        (lambda: analytic.analytic_function(7, (identity, None)), r"inner\[1\] must be a function"),
+        (lambda: analytic.analytic_function(7, (identity,), 3), "outer must be a function .*None"),
+        (
+            lambda: analytic.analytic_function(97, (identity, lambda n: n**40)),
+            r"inner\[1\] returns integers too large for int64",
+        ),
+        (
+            lambda: analytic.analytic_function(97, (identity,), lambda t: t**40 % 97),
+            "outer returns integers too large for int64",
+        ),
         (lambda: analytic.analytic_function(7, (identity, np.sin)), r"inner\[1\] must map"),
         (lambda: analytic.analytic_function(7, (identity,), np.sin), "outer must map"),
         (lambda: analytic.analytic_function(7, (identity,), readout="both"), "readout must be"),
         (lambda: analytic.analytic_polynomial(7, []), "terms must be"),
         (lambda: analytic.analytic_polynomial(7, [(1, (1, 1)), (1, (1,))]), "terms must be"),
         (lambda: analytic.analytic_polynomial(8, [(1, (1, 1))]), "prime modulus"),
+        (lambda: analytic.analytic_polynomial(7, 5), "terms must be"),
+        (lambda: analytic.analytic_polynomial(7, [(1.5, (1, 1))]), "coefficient of terms"),
+        (
+            lambda: analytic.analytic_polynomial(7, [(1, (1, 1))], beta=-1),
+            "beta must be .* above 0",
+        ),
+        (lambda: analytic.analytic_polynomial(7, [(1, (1, 1))], beta="100"), "beta must be"),
+        (lambda: analytic.analytic_polynomial(7, [(1, (1, 1))], key=1), r"use jax.random.key\(1\)"),
         (
             lambda: analytic.PolynomialNetwork(
                 (models.QuadraticMLP(5, 3),), models.QuadraticMLP(5, 3)
             ),
             "operands=2 for 1 experts",
+        ),
+        (lambda: analytic.PolynomialNetwork((), PART), "experts must be one or more"),
+        (lambda: analytic.PolynomialNetwork(PART, PART), "experts must be one or more"),
+        (lambda: analytic.PolynomialNetwork((PART, PART), None), "adder must be a QuadraticMLP"),
+        (lambda: analytic.PolynomialNetwork((PART, PART), PART, 0.0), "beta must be"),
+        (
+            lambda: analytic.PolynomialNetwork((PART, PART), models.QuadraticMLP(7, 3)),
+            r"the same p, .* got p=\[5, 7\]",
+        ),
+        (
+            lambda: analytic.PolynomialNetwork((PART, models.QuadraticMLP(5, 3, 1)), PART),
+            r"got p=\[5\] and operands=\[1, 2\]",
+        ),
+        (
+            lambda: analytic.PolynomialNetwork(
+                (PART, PART), models.QuadraticMLP(5, 3, normalize=True)
+            ),
+            "the adder normalize=False",
         ),
     ],
 )

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray
 
 from grokjax import analytic, spectral
 
@@ -243,20 +244,123 @@ def class_tables(p, params):
     return np.einsum("nmk,kq->qnm", (w1[0][:, None] + w1[1][None]) ** 2, w2)
 
 
+# Kinds of arrays
+
+
+def test_lists_and_data_arrays_and_narrow_floats_are_arrays():
+    rng = np.random.default_rng(0)
+    w1, w2 = rng.normal(size=(2, 7, 3)), rng.normal(size=(3, 7))
+    expected = spectral.network_ipr({"w1": w1, "w2": w2})
+    for kind in (list, xarray.DataArray, jnp.asarray):
+        params = {name: kind(w.tolist()) for name, w in (("w1", w1), ("w2", w2))}
+        np.testing.assert_allclose(spectral.network_ipr(params), expected, rtol=1e-6)
+        assert spectral.power(kind(w2.tolist())).shape == (3, 4)
+    assert spectral.ipr(jnp.ones((2, 7), jnp.bfloat16)).dtype == np.float32
+    assert spectral.power([True, False, False]).tolist() == [1, 1]
+
+
+def test_complex_weights_have_a_spectrum_of_all_frequencies():
+    wave = np.exp(2j * np.pi * 3 * np.arange(11) / 11)
+    assert spectral.ipr(wave, convention="fft") == pytest.approx(1)
+    assert spectral.power_2d(np.outer(wave, wave)).max() == pytest.approx(11**4, rel=1e-5)
+
+
+@pytest.mark.parametrize("p", [100_003, 1_000_003])
+def test_noise_ipr_of_large_moduli_is_the_ratio_of_expectations(p):
+    half = (p - 1) // 2
+    assert spectral.noise_ipr(p) == pytest.approx((2 * half + 3) / (half + 1) ** 2, rel=1e-4)
+
+
+def test_phases_leave_out_frequencies_at_which_an_operand_has_none():
+    rng = np.random.default_rng(0)
+    params = {"w1": rng.normal(size=(2, 12, 200)), "w2": rng.normal(size=(200, 12))}
+    # 2 * 3 = 6 is the Nyquist frequency.
+    assert set(phases(params, (2, 1)).frequency.tolist()) == {1, 2, 4, 5}
+    assert set(phases(params, (1, 1)).frequency.tolist()) == {1, 2, 3, 4, 5}
+
+
+def test_weights_of_angles_may_be_nan_or_traced():
+    angles = np.array([0.0, 1.0])
+    assert np.isnan(spectral.circular_summary(angles, [1.0, np.nan]).mean)
+    traced = jax.jit(lambda w: spectral.circular_summary(angles, w).fraction_aligned)
+    assert traced(jnp.array([1.0, 3.0])) == pytest.approx(0.25)
+
+
 # Bad input
 
+W = np.ones((2, 5, 3))
+PARAMS = {"w1": W, "w2": np.ones((3, 5))}
+BAD = [
+    (lambda: spectral.power("a"), "weights must be an array of real numbers, got 'a'"),
+    (lambda: spectral.power(None), "weights must be an array of real numbers, got None"),
+    (lambda: spectral.power(1j * W), "weights must be an array of real numbers, got complex128"),
+    (lambda: spectral.power(3.0), "got a single number"),
+    (lambda: spectral.power([]), r"axis=0 has no entries in an array of shape \[0\]"),
+    (lambda: spectral.power(W, 3), "axis must be an integer of at least -3 and below 3, got 3"),
+    (lambda: spectral.power(W, 1.0), "axis must be an integer"),
+    (lambda: spectral.power(W, (0, 1)), "axis must be an integer"),
+    (lambda: spectral.power_2d(np.ones(5)), r"table must be .* of shape \[..., p, p\], got"),
+    (lambda: spectral.power_2d(W), r"table must be .* of shape \[..., p, p\], got"),
+    (lambda: spectral.power_2d(np.ones((0, 0))), "no entries"),
+    (lambda: spectral.relabel(np.ones(5), [0.5, 1, 2, 3, 4], 5), "labels must be an array of int"),
+    (lambda: spectral.relabel(np.ones(5), [0, 1, 2, 3], 5), r"labels .* of shape \[5\]"),
+    (lambda: spectral.relabel(np.ones(5), [0, 1, 2, 3, 5], 5), "below size=5, got 5; use size=6"),
+    (lambda: spectral.relabel(np.ones(5), range(5), 0), "size must be a positive integer"),
+    (lambda: spectral.relabel(np.ones(5), range(5), 10**9), "5,000,000,000 numbers"),
+    (lambda: spectral.relabel(np.ones(5), range(5), 5, axis=1), "axis must be an integer"),
+    (lambda: spectral.relabel("a", range(5), 5), "weights must be an array"),
+    (lambda: spectral.ipr(np.ones(5), convention="dft"), 'convention must be "rfft", "fft" or "jo'),
+    (lambda: spectral.ipr(np.ones(5), convention=None), "convention must be"),
+    (lambda: spectral.ipr(np.ones((2, 5)), axis=1, convention="joint"), "pair"),
+    (lambda: spectral.ipr(np.ones((2, 5)), axis=(1, 1), convention="joint"), "pair"),
+    (lambda: spectral.ipr(np.ones((2, 5)), axis=(0, 1)), "one axis"),
+    (lambda: spectral.ipr(np.ones((2, 5)), axis=()), "one axis"),
+    (lambda: spectral.ipr(W, 5), "axis must be an integer of at least -3 and below 3, got 5"),
+    (lambda: spectral.ipr(W, (0, "a"), "joint"), r"axis\[1\] must be an integer"),
+    (lambda: spectral.ipr(1j * W), "weights must be an array of real numbers, got complex128"),
+    (lambda: spectral.ipr([]), "no entries"),
+    (lambda: spectral.network_ipr(None), "params must be a mapping, such as"),
+    (lambda: spectral.network_ipr({"kernel_0": W}), r"no 'w1' among \['kernel_0'\]"),
+    (lambda: spectral.network_ipr({"w1": W}), r"no 'w2' among \['w1'\]"),
+    (lambda: spectral.network_ipr(PARAMS | {"w2": np.ones((5, 3))}), r'"w2".* of shape \[3, 5\]'),
+    (lambda: spectral.network_ipr(PARAMS | {"w1": W[0]}), r'"w1".* of shape \[S, p, K\]'),
+    (lambda: spectral.network_ipr({"w1": W[:0], "w2": PARAMS["w2"]}), "must not be empty"),
+    (lambda: spectral.cosine_ipr("dft"), "convention must be"),
+    (lambda: spectral.cosine_ipr("joint", 2.5), "operands must be a positive integer, got 2.5"),
+    (lambda: spectral.cosine_ipr("rfft", 0), "operands must be a positive integer, got 0"),
+    (lambda: spectral.noise_ipr(5, "dft"), "convention must be"),
+    (lambda: spectral.noise_ipr(-3), "p must be a positive integer"),
+    (lambda: spectral.noise_ipr("7"), "p must be a positive integer"),
+    (lambda: spectral.noise_ipr(7, "joint", -1), "operands must be a positive integer"),
+    (lambda: spectral.phases(PARAMS, (1, 1, 1)), "coefficients must be 2 integers"),
+    (lambda: spectral.phases(PARAMS, (1, 0.5)), r"coefficients\[1\] must be an integer"),
+    (lambda: spectral.phases(PARAMS, 1), "coefficients must be integers"),
+    (lambda: spectral.phases(PARAMS, (1, 0)), "has no phase; leave out operands"),
+    (lambda: spectral.phases(PARAMS, (1, 10)), "has no phase; leave out operands"),
+    (lambda: spectral.phases([W, W]), "params must be a mapping"),
+    (lambda: spectral.phases({"w1": np.ones((2, 2, 3)), "w2": np.ones((3, 2))}), "p=2"),
+    (lambda: spectral.wrap("a"), "angles must be an array of real numbers"),
+    (lambda: spectral.wrap(1j), "angles must be an array of real numbers"),
+    (lambda: spectral.circular_summary([]), "no entries"),
+    (lambda: spectral.circular_summary("a"), "angles must be an array of real numbers"),
+    (lambda: spectral.circular_summary([0.0, 1.0], [1.0]), r"weights .* of shape \[2\]"),
+    (lambda: spectral.circular_summary([0.0, 1.0], [1.0, -1.0]), "must not be negative, got -1.0"),
+    (lambda: spectral.circular_summary([0.0, 1.0], axis=1), "axis must be an integer"),
+    (lambda: spectral.series_masks(0), "p must be an integer of at least 2"),
+    (lambda: spectral.series_masks(2.5), "p must be an integer of at least 2"),
+    (lambda: spectral.series_masks(7, (1.5, 1)), r"coefficients\[0\] must be an integer"),
+    (lambda: spectral.series_masks(7, (1, 1, 1)), "coefficients must be 2 integers"),
+    (
+        lambda: spectral.series_masks(7, (0, 7)),
+        "are multiples of p=7, so that the answer is always",
+    ),
+    (lambda: spectral.series_masks(10**5), "40,000,000,000 numbers"),
+    (lambda: spectral.series_power(np.ones(5)), r"of shape \[..., p, p\]"),
+    (lambda: spectral.series_power(np.ones((5, 5)), (0, 0)), "multiples of p=5"),
+]
 
-def test_bad_input_is_named():
-    params = {"w1": np.ones((2, 5, 3)), "w2": np.ones((3, 5))}
-    with pytest.raises(ValueError, match="convention must be one of"):
-        spectral.ipr(np.ones(5), convention="dft")
-    with pytest.raises(ValueError, match="convention must be one of"):
-        spectral.noise_ipr(5, "dft")
-    with pytest.raises(ValueError, match="pair"):
-        spectral.ipr(np.ones((2, 5)), axis=1, convention="joint")
-    with pytest.raises(ValueError, match="one axis"):
-        spectral.ipr(np.ones((2, 5)), axis=(0, 1))
-    with pytest.raises(ValueError, match="3 entries for 2 operands"):
-        spectral.phases(params, (1, 1, 1))
-    with pytest.raises(ValueError, match="p=2"):
-        spectral.phases({"w1": np.ones((2, 2, 3)), "w2": np.ones((3, 2))})
+
+@pytest.mark.parametrize(("call", "message"), BAD)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

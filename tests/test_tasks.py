@@ -2,8 +2,10 @@ import dataclasses
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray
 
 from grokjax import tasks
 
@@ -263,6 +265,168 @@ def test_primes():
     assert tasks.next_prime(24) == 29
 
 
+# -- what a task is ------------------------------------------------------------------------------
+
+TOKENS, LABELS = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+
+
+def xor(**changes):
+    return tasks.Task(**(dict(tokens=TOKENS, labels=LABELS, num_classes=2, name="xor") | changes))
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, np.uint8, np.int64, xarray.DataArray])
+def test_lists_and_integers_of_any_size_become_int32(kind):
+    task = xor(tokens=kind(TOKENS), labels=kind(LABELS), num_classes=np.int64(2))
+    assert task.tokens.dtype == task.labels.dtype == np.int32
+    assert (task.tokens.tolist(), task.labels.tolist()) == (TOKENS, LABELS)
+    assert type(task.num_classes) is int
+    assert tasks.check_task(task) is task
+
+
+def test_more_operands_than_answers_are_declared():
+    n, m = tasks.modular_addition(5).tokens.T
+    less = tasks.Task(np.stack([n, m], 1), (n < m).astype(int), 2, "<", num_tokens=5)
+    assert (less.vocabulary, less.num_classes, xor().vocabulary) == (5, 2, 2)
+    assert tasks.restrict_operand(less, 0.4, jax.random.key(0)).num_rows == 10
+    three = tasks.Task([[0, 3, 4]], [1], 2, "a<b<c", num_tokens=5)
+    assert tasks.with_extra_training(three, less).vocabulary == 5
+
+
+WRONG = [
+    ({"tokens": [0, 1, 2, 3]}, r"tokens must be an array of integers of shape \[P, S\]"),
+    ({"tokens": [[0], [1, 1]]}, r"tokens must be an array of integers of shape \[P, S\]"),
+    ({"tokens": np.array(TOKENS, float)}, "tokens must be an array of integers"),
+    ({"tokens": np.array(TOKENS, bool)}, "tokens must be an array of integers"),
+    ({"tokens": "abc"}, "tokens must be an array of integers"),
+    ({"tokens": None}, "tokens must be an array of integers"),
+    ({"tokens": np.zeros((4, 0), int)}, r"tokens must have at least one entry, got shape \[4, 0\]"),
+    ({"tokens": np.zeros((0, 2), int), "labels": []}, "tokens must have at least one entry"),
+    ({"tokens": [[0, 2]] * 4}, "from 0 to 1, and PAD = -1 in unused places, got 2; .* num_tokens"),
+    ({"tokens": [[0, 2]] * 4, "num_tokens": 2}, "got 2; num_tokens must be larger"),
+    ({"tokens": [[0, 2**40]] * 4}, f"got {2**40}"),
+    ({"tokens": [[-2, 0]] * 4}, "got -2"),
+    ({"labels": [0, 1, 2, 0]}, "labels must be integers from 0 to 1, got 2; num_classes"),
+    ({"labels": [0, 1, -1, 0]}, "labels must be integers from 0 to 1, got -1"),
+    ({"labels": [0.0, 1.0, 1.0, 0.0]}, "labels must be an array of integers"),
+    ({"labels": [0, 1, 1]}, r"of shape \[4\], got int64 \[3\]"),
+    ({"labels": "0110"}, "labels must be an array of integers"),
+    ({"num_classes": 0}, "num_classes must be a positive integer"),
+    ({"num_classes": 2.0}, "num_classes must be a positive integer"),
+    ({"name": None}, "name must be text"),
+    ({"train_only": [1, 0, 0, 0]}, "train_only must be an array of booleans"),
+    ({"train_only": [True]}, r"train_only must be an array of booleans of shape \[4\]"),
+    ({"train_only": "no"}, "train_only must be an array of booleans"),
+    ({"table_rows": 3}, "table_rows=3 must be at least the 4 rows at hand"),
+    ({"table_rows": 3, "train_only": [True, False, False, False]}, None),
+    ({"table_rows": 4.5}, "table_rows must be a positive integer, or None"),
+    ({"num_tokens": 0}, "num_tokens must be a positive integer .* or None"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG)
+def test_a_task_is_complete_or_refused_where_it_is_made(changes, message):
+    if message is None:
+        assert tasks.check_task(xor(**changes)).table_rows == 3
+        return
+    with pytest.raises(ValueError, match=message):
+        xor(**changes)
+
+
+def test_tasks_of_traced_arrays_and_of_no_arrays_at_all_can_be_made():
+    task = xor()
+    assert jax.tree.map(np.shape, task).tokens == (4, 2)
+    assert jax.tree.map(lambda x: None, task).labels is None
+    assert jax.eval_shape(lambda t: t, task).tokens.shape == (4, 2)
+    assert jax.tree.structure(task) == jax.tree.structure(xor())
+    assert jax.tree.structure(task) != jax.tree.structure(xor(num_tokens=2))
+    (path, _), *_ = jax.tree_util.tree_flatten_with_path(task)[0]
+    assert jax.tree_util.keystr(path) == ".tokens"
+    again = jax.jit(lambda t: dataclasses.replace(t, labels=1 - t.labels))(task)
+    assert again.labels.tolist() == [1, 0, 0, 1]
+    stacked = jax.tree.map(lambda x: np.stack([x, x]), task)
+    assert jax.vmap(lambda t: t.labels.sum())(stacked).tolist() == [2, 2]
+    axes = dataclasses.replace(task, tokens=None, labels=0)
+    many = dataclasses.replace(task, labels=jnp.stack([task.labels] * 3))
+    assert jax.vmap(lambda t: t.labels.sum(), in_axes=(axes,))(many).shape == (3,)
+
+
+def test_check_task_sees_what_the_constructor_could_not():
+    task = xor(train_only=[True, False, False, False])
+    assert tasks.check_task(jax.tree.map(jnp.asarray, task)).name == "xor"
+    wide = jax.tree.map(lambda x: x.astype(np.int64), xor())
+    assert tasks.check_task(wide).tokens.dtype == np.int32
+    assert jax.jit(lambda t: tasks.check_task(t).labels)(task).tolist() == LABELS
+    for change, message in (
+        (lambda x: jnp.asarray(x) + 1, "tokens must be integers from 0 to 1"),
+        (lambda x: x.astype(float), "tokens must be an array of integers"),
+        (lambda x: x[None], r"of shape \[P, S\], got int32 \[1, 4, 2\]"),
+        (lambda x: None, "tokens must be an array of integers"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tasks.check_task(jax.tree.map(change, xor()))
+    task.labels[0] = 7  # arrays can be written to after all
+    with pytest.raises(ValueError, match="labels must be integers from 0 to 1, got 7"):
+        tasks.check_task(task)
+
+
+@pytest.mark.parametrize("thing", [None, "task", 3, tasks.Task, {"tokens": TOKENS}])
+def test_what_is_no_task_is_refused_everywhere(thing):
+    five, key, order = tasks.modular_addition(5), jax.random.key(0), np.arange(25)
+    for call in (
+        lambda: tasks.check_task(thing),
+        lambda: tasks.restrict_operand(thing, 0.5, key),
+        lambda: tasks.with_extra_training(thing, five),
+        lambda: tasks.with_extra_training(five, thing),
+        lambda: tasks.num_train_rows(thing, 0.5),
+        lambda: tasks.split_order(thing, key),
+        lambda: tasks.split(thing, order, 5),
+        lambda: tasks.corrupt_labels(thing, order, 5, 0.5, key),
+    ):
+        with pytest.raises(ValueError, match="task must be a Task, such as tasks"):
+            call()
+
+
+# -- functions that leave 64 bits ----------------------------------------------------------------
+
+TOO_LARGE = {
+    "power": lambda n, m: n**40,
+    "reduced too late": lambda n, m: n**40 % 97,
+    "product": lambda n, m: (n * m + 1) ** 10,
+    "numpy": lambda n, m: np.power(n, 30) + m,
+    "jax": lambda n, m: jnp.asarray(n) ** 40,
+    "only the last row": lambda n, m: (n * m) ** 4 * 1282,
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_functions_that_leave_64_bits_are_refused(name):
+    with pytest.raises(ValueError, match=r"integers too large for int64, .* reduce modulo p=97"):
+        tasks.modular_function(97, TOO_LARGE[name], name)
+
+
+random = np.random.default_rng(0)
+FINE = {
+    "reduced": lambda n, m: (n**4 % 97) * (n**4 % 97) + m,
+    "look-up": lambda n, m: np.arange(97)[::-1][n] * m,
+    "choice": lambda n, m: np.where(n < m, n, 2 * m),
+    "bits": lambda n, m: n ^ m,
+    "division": lambda n, m: n // (m + 1) - m,
+    "constant": lambda n, m: 3,
+    "another random table in every call": lambda n, m: random.integers(0, 97, n.shape),
+    "jax in 64 bits": lambda n, m: jnp.power(n, 6) + m,
+    "just below the limit": lambda n, m: (n * m) ** 4 * 1278,
+}
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_other_functions_are_not(name):
+    task = tasks.modular_function(97, FINE[name], name)
+    if "random" not in name:
+        with jax.enable_x64(True):
+            values = [int(FINE[name](*map(np.int64, row))) for row in task.tokens[::97]]
+        assert np.array_equal(np.array(values) % 97, task.labels[::97])
+
+
 BAD = [
     (lambda: tasks.modular_addition(1), "at least 2, got 1"),
     (lambda: tasks.modular_addition(0), "at least 2"),
@@ -271,32 +435,74 @@ BAD = [
     (lambda: tasks.modular_addition("97"), "at least 2, got '97'"),
     (lambda: tasks.modular_addition(True), "at least 2, got True"),
     (lambda: tasks.modular_addition(5, 0), "operands must be a positive integer"),
-    (lambda: tasks.modular_addition(5, coefficients=(1, 2, 3)), "3 entries for operands=2"),
+    (lambda: tasks.modular_addition(5, coefficients=(1, 2, 3)), "must be 2 integers, .* got 3"),
+    (lambda: tasks.modular_addition(5, coefficients=(1, 0.5)), r"coefficients\[1\] must be an int"),
+    (lambda: tasks.modular_addition(5, coefficients=5), "coefficients must be integers, such as"),
     (
-        lambda: tasks.modular_addition(5, coefficients=(1, 0.5)),
-        "each coefficient must be an integer",
+        lambda: tasks.modular_addition(5, coefficients="11"),
+        "coefficients must be integers, such as",
     ),
     (lambda: tasks.modular_addition(97, 5), "num_rows"),
+    (lambda: tasks.modular_addition(7, 10**9), "more rows than 64-bit integers can number"),
+    (lambda: tasks.modular_addition(2**31, 1), "more rows than 64-bit integers can number"),
+    (lambda: tasks.modular_addition(10**5000), "p must be an integer below"),
+    (lambda: tasks.modular_addition(5, num_rows=3, key=0), r"use jax.random.key\(0\)"),
+    (lambda: tasks.modular_addition(5, key="a"), "key must be a JAX random key"),
+    (
+        lambda: tasks.modular_addition(5, num_rows=2.5, key=jax.random.key(0)),
+        "or None for all rows",
+    ),
     (lambda: tasks.modular_addition(97, 5, num_rows=10), "needs a key"),
     (lambda: tasks.modular_addition(5, num_rows=26, key=jax.random.key(0)), "25 rows"),
     (lambda: tasks.modular_addition(5, num_rows=0, key=jax.random.key(0)), "positive integer"),
     (lambda: tasks.modular_division(12), "prime modulus, got p=12.*such as 13"),
     (lambda: tasks.modular_division(1), "at least 2"),
+    (lambda: tasks.modular_division(10**18 + 9), "more rows"),  # before it looks for divisors
     (lambda: tasks.modular_function(5, lambda n, m: n / (m + 1), "f"), "integer arithmetic"),
+    (
+        lambda: tasks.modular_function(5, lambda n: n, "f"),
+        "fn must map 2 integer arrays .* takes 1",
+    ),
+    (lambda: tasks.modular_function(5, 3, "f"), "fn must be a function of two integer arrays"),
+    (lambda: tasks.modular_function(5, lambda n, m: n, 3), "name must be text"),
     (lambda: tasks.modular_function(5, lambda n, m: n[:3], "f"), "shape"),
     (lambda: tasks.from_table([[0, 1], [1, 2]]), "0..1"),
-    (lambda: tasks.from_table([[0, 1, 2], [1, 2, 0]]), "square"),
+    (lambda: tasks.from_table([[0, 1, 2], [1, 2, 0]]), r"integers of shape \[p, p\]"),
+    (
+        lambda: tasks.from_table([[0, 1], [1]]),
+        r"integers of shape \[p, p\], got \[\[0, 1\], \[1\]\]",
+    ),
+    (lambda: tasks.from_table([[0.0, 1.0], [1.0, 0.0]]), "table must be an array of integers"),
+    (lambda: tasks.from_table(None), "table must be an array of integers"),
+    (lambda: tasks.from_table([[0, 1], [1, 0]], name=2), "name must be text"),
     (lambda: tasks.restrict_operand(tasks.modular_addition(5), 0.1, jax.random.key(0)), "0.2"),
     (lambda: tasks.restrict_operand(tasks.modular_addition(5), 1.5, jax.random.key(0)), "1.5"),
+    (
+        lambda: tasks.restrict_operand(tasks.modular_addition(5), None, jax.random.key(0)),
+        "fraction",
+    ),
+    (lambda: tasks.restrict_operand(tasks.modular_addition(5), 0.5, 0), "key must be a JAX random"),
+    (
+        lambda: tasks.restrict_operand(tasks.Task([[-1, 0]], [0], 9, "0"), 0.2, jax.random.key(0)),
+        "no row",
+    ),
     (lambda: tasks.permutation_group(1), "at least 2 and below 7, got 1"),
     (lambda: tasks.permutation_group(7), "below 7, got 7"),
     (lambda: tasks.permutation_group(2, alternating=True), "at least 3"),
     (lambda: tasks.permutation_group(3, "b a"), '"a b a\\^-1" or "a b a", got \'b a\''),
+    (lambda: tasks.permutation_group(3, alternating="no"), "alternating must be True or False"),
+    (lambda: tasks.check_modulus(7, "a"), "at_least must be an integer"),
+    (lambda: tasks.is_prime(7.0), "p must be an integer"),
+    (lambda: tasks.next_prime("7"), "p must be an integer"),
+    (lambda: tasks.is_prime(2**61 - 1), "p must be an integer below 9007199254740992"),
+    (lambda: tasks.modular_polynomial(5, 5), "one exponent for each operand"),
+    (lambda: tasks.modular_polynomial(5, "ab"), "one exponent for each operand"),
+    (lambda: tasks.modular_polynomial(5, [(1, 2)]), r"exponents of terms\[0\] must be integers"),
     (lambda: tasks.modular_polynomial(5, []), "one exponent for each operand"),
     (lambda: tasks.modular_polynomial(5, [(1, ())]), "one exponent for each operand"),
     (lambda: tasks.modular_polynomial(5, [(1, (1,)), (1, (1, 2))]), "one exponent for each"),
     (lambda: tasks.modular_polynomial(5, [(1, (1, -1))]), "at least 0, got -1"),
-    (lambda: tasks.modular_polynomial(5, [(0.5, (1, 1))]), "each coefficient must be an integer"),
+    (lambda: tasks.modular_polynomial(5, [(0.5, (1, 1))]), r"coefficient of terms\[0\] must be an"),
     (lambda: tasks.modular_polynomial(97, [(1, (1,) * 5)]), "give num_rows"),
     (lambda: tasks.with_extra_training(tasks.modular_addition(5)), "at least one"),
     (
@@ -321,6 +527,23 @@ BAD = [
     (lambda: tasks.num_train_rows(tasks.modular_addition(5), 0.999), "no test row"),
     (lambda: tasks.num_train_rows(tasks.modular_addition(5), float("nan")), "alpha=nan"),
     (lambda: tasks.num_train_rows(tasks.modular_addition(5), 1.0), "between 0 and 1"),
+    (lambda: tasks.num_train_rows(tasks.modular_addition(5), None), "alpha=None"),
+    (lambda: tasks.num_train_rows(tasks.modular_addition(5), "0.5"), "alpha='0.5'"),
+    (lambda: tasks.num_train_rows(xor(train_only=[True] * 4), 0.5), "all 4 rows .* train_only"),
+    (lambda: tasks.split_order(tasks.modular_addition(5), 0), "key must be a JAX random key"),
+    (
+        lambda: tasks.split(xor(), [0, 1, 2], 2),
+        r"order must be an array of integers of shape \[4\]",
+    ),
+    (lambda: tasks.split(xor(), [0, 1, 2, 2], 2), "order must hold each of the rows 0 to 3 once"),
+    (lambda: tasks.split(xor(), [0.0, 1.0, 2.0, 3.0], 2), "order must be an array of integers"),
+    (lambda: tasks.split(xor(), [3, 2, 1, 0], 5), "num_train must be an integer .* below 5"),
+    (lambda: tasks.split(xor(), [3, 2, 1, 0], 0.5), "num_train must be an integer"),
+    (
+        lambda: tasks.corrupt_labels(xor(), np.arange(4), 2, 1.5, jax.random.key(0)),
+        "fraction must be a finite number of at least 0 and of at most 1",
+    ),
+    (lambda: tasks.corrupt_labels(xor(), np.arange(4), 2, 0.5, 3), "key must be a JAX random key"),
 ]
 
 

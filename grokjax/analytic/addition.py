@@ -25,8 +25,8 @@ from grokjax.analytic.constructions import (
     build,
     relabel_inputs,
 )
-from grokjax.analytic.frequencies import best_frequencies
-from grokjax.checks import check_integer
+from grokjax.analytic.frequencies import best_frequencies, check_frequencies
+from grokjax.checks import check_integer, check_integers
 from grokjax.models import QuadraticMLP
 
 
@@ -59,8 +59,8 @@ def analytic_weights(
       `{"w1": float32[2, p, K], "w2": float32[K, p]}`.
 
     Raises:
-      ValueError: for a p or width too small, and for frequencies that are not allowed or do not
-        fit into the width.
+      ValueError: for a p or width too small, for frequencies that are not allowed or do not fit
+        into the width, and for more than 2^27 weights.
 
     Reference: Gromov 2023, equations 6, 7 and 12, for random phases. Differs: for even p the
     frequency p/2 is used once where the others are used twice, as in the Fourier transform.
@@ -73,6 +73,8 @@ def analytic_weights(
     """
     p = tasks.check_modulus(p, at_least=3)
     width = check_integer("width", width, at_least=1)
+    if frequencies is not None:
+        frequencies = check_frequencies(p, frequencies)
     exact_one_hot = 3 * p - 2 if p % 2 else 3 * p - 3
     construction = "clock"
     if key is not None:
@@ -124,7 +126,8 @@ def analytic_addition(
       parameterization: that of the model.
 
     Raises:
-      ValueError: for arguments that do not suit each other, and for a width that is too small.
+      ValueError: for arguments that do not suit each other, for a width that is too small, and for
+        more than 2^27 weights: the clock has `2^(S-1) (S+1)` neurons for each frequency.
 
     Reference: Doshi et al. 2024 (polynomials), equation 2, for "random_phase" and any S. The exact
     constructions are this library's.
@@ -138,13 +141,8 @@ def analytic_addition(
     """
     p = tasks.check_modulus(p)
     operands = check_integer("operands", operands, at_least=1)
-    if coefficients is None:
-        coefficients = (1,) * operands
-    coefficients = [check_integer("each coefficient", c) for c in coefficients]
-    if len(coefficients) != operands:
-        raise ValueError(
-            f"coefficients has {len(coefficients)} entries for operands={operands}; give one each."
-        )
+    if coefficients is not None:
+        coefficients = check_integers("coefficients", coefficients, length=operands)
     w1, w2 = addition_weights(p, operands, construction, frequencies, width, key)
-    maps = [np.array([c * n % p for n in range(p)]) for c in coefficients]
+    maps = [np.array([c * n % p for n in range(p)]) for c in coefficients or (1,) * operands]
     return build(relabel_inputs(w1, maps), w2, parameterization)

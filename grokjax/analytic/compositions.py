@@ -4,7 +4,8 @@ Input rows moved to f(n) turn n + m into f_1(n) + f_2(m); output columns moved b
 F(n + m); and discrete logarithms turn addition modulo p - 1 into multiplication modulo p.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -19,8 +20,9 @@ from grokjax.analytic.constructions import (
     build,
     relabel_inputs,
 )
-from grokjax.checks import check_integer
+from grokjax.checks import check_callable, check_choice, check_integers, check_size, shown
 from grokjax.models import QuadraticMLP
+from grokjax.tasks.modular import residues
 
 ResidueMap = Callable[[np.ndarray], Any]  # a function of integer arrays, such as lambda n: n * n
 
@@ -71,12 +73,22 @@ def analytic_function(
       1.0
     """
     p = tasks.check_modulus(p)
-    if readout not in ("forward", "inverse"):
-        raise ValueError(f'readout must be "forward" or "inverse", got {readout!r}.')
-    w1, w2 = addition_weights(p, len(inner), construction, frequencies, width, key)
-    w1 = relabel_inputs(w1, [_residues(p, f, f"inner[{s}]") for s, f in enumerate(inner)])
+    check_choice("readout", readout, ("forward", "inverse"))
+    if isinstance(inner, str | bytes) or not isinstance(inner, Iterable) or not (inner := [*inner]):
+        raise ValueError(
+            "inner must be functions, one for each operand, such as [lambda n: n, lambda n: n], "
+            f"got {shown(inner)}."
+        )
+    such_as = "a function of an integer array, such as lambda n: n * n"
+    for s, fn in enumerate(inner):
+        check_callable(f"inner[{s}]", fn, such_as)
     if outer is not None:
-        answers = _residues(p, outer, "outer")
+        check_callable("outer", outer, f"{such_as}, or None")
+    w1, w2 = addition_weights(p, len(inner), construction, frequencies, width, key)
+    every = np.arange(p)[None]
+    w1 = relabel_inputs(w1, [residues(f, every, p, f"inner[{s}]") for s, f in enumerate(inner)])
+    if outer is not None:
+        answers = residues(outer, every, p, "outer")
         if readout == "forward":
             sums = np.arange(p)
         else:
@@ -124,16 +136,21 @@ def analytic_multiplication(
       >>> model.width, analytic.evaluate(model, params, task).accuracy
       (7, 1.0)
     """
+    p = _check_odd_prime(p)
+    powers = check_integers("exponents", exponents)
+    if not powers:
+        raise ValueError("exponents must be one or more integers, such as (1, 1), got none.")
+    options = (construction, frequencies, width, key)
+    base1, base2 = addition_weights(p - 1, len(powers), *options, reserved=1)
     log = discrete_log(p)
-    others = None if width is None else width - 1
-    base1, base2 = addition_weights(p - 1, len(exponents), construction, frequencies, others, key)
-    powers = np.array([check_integer("each exponent", a) for a in exponents])
     # The logarithm of 1 stands for a zero operand where it has no say.
-    w1 = relabel_inputs(base1, [np.where(log < 0, 0, a * log) % (p - 1) for a in powers])
-    w1[powers != 0, 0] = 0.0
+    turns = [np.where(log < 0, 0, a % (p - 1) * log) % (p - 1) for a in powers]
+    w1 = relabel_inputs(base1, turns)
+    seen = np.array([a != 0 for a in powers])
+    w1[seen, 0] = 0.0
     w2 = np.where(log < 0, 0.0, base2[:, log])
     zero1 = np.zeros((len(powers), p, 1))
-    zero1[powers != 0, 0] = 1.0
+    zero1[seen, 0] = 1.0
     zero2 = np.eye(1, p)
     return build(np.concatenate([w1, zero1], axis=2), np.concatenate([w2, zero2]), parameterization)
 
@@ -144,13 +161,9 @@ def primitive_root(p: int) -> int:
     Raises:
       ValueError: if p is not an odd prime.
     """
-    p = tasks.check_modulus(p, at_least=3)
-    if not tasks.is_prime(p):
-        raise ValueError(
-            f"discrete logarithms need a prime modulus, got p={p}: zero is then not the only "
-            f"residue without an inverse. Use a prime such as {tasks.next_prime(p)}."
-        )
-    factors = [q for q in range(2, p) if (p - 1) % q == 0 and tasks.is_prime(q)]
+    p = _check_odd_prime(p)
+    small = [d for d in range(1, math.isqrt(p - 1) + 1) if (p - 1) % d == 0]
+    factors = [q for d in small for q in {d, (p - 1) // d} if tasks.is_prime(q)]
     return next(g for g in range(1, p) if all(pow(g, (p - 1) // q, p) != 1 for q in factors))
 
 
@@ -158,20 +171,22 @@ def discrete_log(p: int) -> np.ndarray:
     """The x in 0 ... p-2 with `primitive_root(p)^x = n`, for every n; -1 for n = 0: int64[p].
 
     Raises:
-      ValueError: if p is not an odd prime.
+      ValueError: if p is not an odd prime, or too large for a table.
     """
+    p = _check_odd_prime(p)
+    check_size(f"discrete_log({p})", p, "use a smaller p", at_most=tasks.MAX_ROWS)
     root = primitive_root(p)
     log = np.full(p, -1)
     log[[pow(root, x, p) for x in range(p - 1)]] = np.arange(p - 1)
     return log
 
 
-def _residues(p: int, fn: ResidueMap, name: str) -> np.ndarray:
-    """The values of a function on 0 ... p-1, modulo p."""
-    values = np.asarray(fn(np.arange(p)))
-    if values.dtype.kind not in "iu" or values.shape not in ((), (p,)):
+def _check_odd_prime(p: int) -> int:
+    """`p` as a Python int."""
+    p = tasks.check_modulus(p, at_least=3)
+    if not tasks.is_prime(p):
         raise ValueError(
-            f"{name} must map an integer array of shape ({p},) to integers of that shape, got "
-            f"dtype {values.dtype} and shape {values.shape}; use integer arithmetic."
+            f"discrete logarithms need a prime modulus, got p={p}: zero is then not the only "
+            f"residue without an inverse. Use a prime such as {tasks.next_prime(p)}."
         )
-    return np.broadcast_to(values % p, (p,))
+    return p

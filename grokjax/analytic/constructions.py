@@ -3,19 +3,20 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from grokjax.analytic.frequencies import check_frequencies
-from grokjax.checks import check_integer
+from grokjax.checks import check_choice, check_integer, check_key, check_size
 from grokjax.models import QuadraticMLP, power, square
 
 Params = dict[str, jax.Array]
 Construction = Literal["clock", "one_hot", "pizza", "random_phase"]
 Parameterization = Literal["mean_field", "standard"]
+MAX_OPERANDS = 64  # beyond, factorials and powers of the weights leave float64
 Weights = tuple[np.ndarray, np.ndarray]  # float64[S, p, K] and float64[K, p]
 
 
@@ -26,13 +27,28 @@ def addition_weights(
     frequencies: Sequence[int] | None = None,
     width: int | None = None,
     key: jax.Array | None = None,
+    *,
+    reserved: int = 0,
 ) -> Weights:
-    """Weights of `logits = (sum_s w1[s, n_s])^S @ w2` that add S residues."""
-    if construction not in ("clock", "one_hot", "pizza", "random_phase"):
-        raise ValueError(
-            'construction must be "clock", "one_hot", "pizza" or "random_phase", got '
-            f"{construction!r}."
-        )
+    """Weights of `logits = (sum_s w1[s, n_s])^S @ w2` that add S residues.
+
+    Args:
+      p: the modulus.
+      operands: S.
+      construction: which neurons.
+      frequencies: theirs, or the construction's own.
+      width: how many neurons, the reserved ones included; as many as needed when not given.
+      key: of random phases.
+      reserved: neurons that the caller adds.
+
+    Raises:
+      ValueError: for arguments that do not suit each other, and for weights that memory cannot
+        hold.
+    """
+    check_choice("construction", construction, get_args(Construction))
+    operands = check_integer("operands", operands, at_least=1, below=MAX_OPERANDS + 1)
+    if key is not None:
+        check_key("key", key, otherwise="None for exact constructions")
     if (construction == "random_phase") != (key is not None):
         raise ValueError(
             'construction="random_phase" needs a key, such as jax.random.key(0), and the others '
@@ -40,18 +56,31 @@ def addition_weights(
         )
     if frequencies is not None:
         frequencies = check_frequencies(p, frequencies)
-    if width is not None:
-        width = check_integer("width", width, at_least=1)
+    if construction == "one_hot" and frequencies is not None:
+        raise ValueError(
+            f'construction="one_hot" uses every frequency; got frequencies={frequencies!r}, which '
+            'construction="clock" takes.'
+        )
+    if construction == "random_phase" and width is None:
+        raise ValueError('construction="random_phase" works at any width; give width=...')
+    needed = reserved + _neurons(p, operands, construction, frequencies)
+    width = needed if width is None else check_integer("width", width, at_least=1)
+    if width < needed:
+        raise ValueError(
+            f"width={width} is too small: construction={construction!r} for {operands} operands "
+            f"modulo {p}{', and the neuron of zeros,' if reserved else ''} needs {needed} neurons; "
+            f"use width={needed} or more, or fewer frequencies."
+        )
+    neurons = f"{width:,}" if width < 10**15 else f"about 10^{math.log10(width):.0f}"
+    check_size(
+        f"a network of {neurons} neurons for {operands} operands modulo {p}",
+        (operands + 1) * p * width,
+        "use fewer operands, a smaller p, or a construction of fewer neurons",
+    )
+    width -= reserved
     if key is not None:
-        if width is None:
-            raise ValueError('construction="random_phase" works at any width; give width=...')
         return _random_phase(p, operands, frequencies, width, key)
     if construction == "one_hot":
-        if frequencies is not None:
-            raise ValueError(
-                f'construction="one_hot" uses every frequency; got frequencies={frequencies!r}, '
-                'which construction="clock" takes.'
-            )
         frequencies = range(1, p // 2 + 1)
         blocks = [_clock(p, f, operands, 1 / p if 2 * f == p else 2 / p) for f in frequencies]
         blocks.append((np.full((operands, p, 1), 1 / operands), np.full((1, p), 1 / p)))
@@ -63,19 +92,26 @@ def addition_weights(
         blocks = [
             _clock(p, f, operands, (0.5 if 2 * f == p else 1.0) / counted) for f in frequencies
         ]
-    needed = sum(w2.shape[0] for _, w2 in blocks)
-    width = needed if width is None else width
-    if width < needed:
-        raise ValueError(
-            f"width={width} is too small for construction={construction!r} with p={p}, "
-            f"operands={operands} and {len(frequencies or (1,))} frequencies, which needs "
-            f"{needed} neurons; use width={needed} or more, or fewer frequencies."
-        )
-    blocks.append((np.zeros((operands, p, width - needed)), np.zeros((width - needed, p))))
+    spare = width - sum(w2.shape[0] for _, w2 in blocks)
+    blocks.append((np.zeros((operands, p, spare)), np.zeros((spare, p))))
     return (
         np.concatenate([w1 for w1, _ in blocks], axis=2),
         np.concatenate([w2 for _, w2 in blocks], axis=0),
     )
+
+
+def _neurons(
+    p: int, operands: int, construction: Construction, frequencies: Sequence[int] | None
+) -> int:
+    """How many neurons a construction needs; random phases make do with any number."""
+    if construction == "random_phase":
+        return 1
+    if construction == "pizza":
+        return 3
+    signs = 2 ** (operands - 1)
+    if construction == "one_hot":  # of half the frequencies, the Nyquist one, and the constant
+        return signs * ((operands + 1) * ((p - 1) // 2) + (p + 1) % 2) + 1
+    return sum(signs * (1 if 2 * f == p else operands + 1) for f in frequencies or (1,))
 
 
 def relabel_inputs(w1: np.ndarray, maps: Sequence[np.ndarray]) -> np.ndarray:
@@ -88,9 +124,13 @@ def build(
 ) -> tuple[QuadraticMLP, Params]:
     """The model and its float32 parameters, with the same logits in either parameterization.
 
+    Raises:
+      ValueError: for another parameterization.
+
     Each neuron is balanced, `||w1_k||^2 = S ||w2_k||^2`: the smallest weights for its function,
     and the value that random initial weights have on average of what gradient flow conserves.
     """
+    check_choice("parameterization", parameterization, get_args(Parameterization))
     operands, _, width = w1.shape
     model = QuadraticMLP(
         p=w2.shape[1],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from grokjax import tasks
+from grokjax.checks import check_integer, check_integers, check_size, shown
 
 # Entries of the tables that a search may fill: about a second of NumPy.
 EXHAUSTIVE_BUDGET = 2**26
@@ -23,7 +24,7 @@ def margin(p: int, frequencies: Sequence[int]) -> float:
     `1 - cos(2 pi / p)`, all of them `p / (p - 1)`; the Nyquist frequency p/2 counts half.
 
     Raises:
-      ValueError: for frequencies that `check_frequencies` refuses.
+      ValueError: for a p below 2, and for frequencies that `check_frequencies` refuses.
 
     Example:
       >>> from grokjax import analytic
@@ -32,6 +33,7 @@ def margin(p: int, frequencies: Sequence[int]) -> float:
     """
     p = tasks.check_modulus(p)
     frequencies = check_frequencies(p, frequencies)
+    check_size(f"margin of p={p}", len(frequencies) * p, "use fewer frequencies or a smaller p")
     weights = np.array([0.5 if 2 * f == p else 1.0 for f in frequencies])
     g = weights @ np.cos(2 * np.pi * (np.outer(frequencies, np.arange(1, p)) % p) / p)
     return float(1 - g.max() / weights.sum())
@@ -41,30 +43,32 @@ def check_frequencies(p: int, frequencies: Sequence[int]) -> tuple[int, ...]:
     """The frequencies folded into 1 ... p//2, since f and p - f are the same cosine.
 
     Raises:
-      ValueError: if one is not an integer or a multiple of p, if two are the same cosine, or if
-        all share a factor with p: the network could then not tell `s` from `s + p/factor`.
+      ValueError: if p is below 2, if one is not an integer or a multiple of p, if two are the same
+        cosine, or if all share a factor with p: the network could then not tell `s` from
+        `s + p/factor`.
     """
+    p = tasks.check_modulus(p)
     folded = []
-    for f in frequencies:
-        residue = int(f) % p if isinstance(f, (int, np.integer)) else 0
+    for f in check_integers("frequencies", frequencies, such_as="(1, 10)"):
+        residue = f % p
         if residue == 0:
-            raise ValueError(f"frequencies must be integers and no multiples of p={p}, got {f!r}.")
+            raise ValueError(f"frequencies must be no multiples of p={p}, got {f}.")
         folded.append(min(residue, p - residue))
     if not folded or len(set(folded)) < len(folded):
         raise ValueError(
-            f"frequencies must be at least one, and differ also after f -> p - f; {frequencies!r} "
-            f"are {folded} for p={p}."
+            "frequencies must be at least one, and differ also after f -> p - f; "
+            f"{shown(frequencies)} are {shown(folded)} for p={p}."
         )
     factor = math.gcd(p, *folded)
     if factor > 1:
         raise ValueError(
-            f"frequencies {frequencies!r} share the factor {factor} with p={p}, so answers that "
-            f"differ by {p // factor} would be the same; add one that is coprime to p, such as 1."
+            f"frequencies {shown(frequencies)} share the factor {factor} with p={p}, so answers "
+            f"that differ by {p // factor} would be the same; add one that is coprime to p, such "
+            "as 1."
         )
     return tuple(folded)
 
 
-@functools.lru_cache(maxsize=1024)
 def best_frequencies(p: int, num_frequencies: int) -> tuple[int, ...]:
     """The frequencies below p/2 with the largest `margin`, in ascending order.
 
@@ -74,7 +78,7 @@ def best_frequencies(p: int, num_frequencies: int) -> tuple[int, ...]:
     p = 997 up to 3); beyond that a beam search adds one frequency at a time.
 
     Raises:
-      ValueError: if there are not that many frequencies.
+      ValueError: if there are not that many frequencies, or p is too large for a search.
 
     Example:
       >>> from grokjax import analytic
@@ -82,11 +86,24 @@ def best_frequencies(p: int, num_frequencies: int) -> tuple[int, ...]:
       (1, 3, 8)
     """
     p = tasks.check_modulus(p, at_least=3)
+    num_frequencies = check_integer("num_frequencies", num_frequencies, at_least=1)
     available = (p - 1) // 2
-    if not 1 <= num_frequencies <= available:
+    if num_frequencies > available:
         raise ValueError(
             f"num_frequencies must be between 1 and {available} for p={p}, got {num_frequencies}."
         )
+    return (1,) if num_frequencies == 1 else _search(p, num_frequencies)
+
+
+@functools.lru_cache(maxsize=1024)
+def _search(p: int, num_frequencies: int) -> tuple[int, ...]:
+    """The best frequencies, if there are that many."""
+    available = (p - 1) // 2
+    check_size(
+        f"the search for {num_frequencies} frequencies of p={p}",
+        available * (p // 2),
+        "use a smaller p, or frequencies of your own",
+    )
     steps = np.arange(1, p // 2 + 1)  # g is even in s
     # Frequency f has row f - 1.
     cosines = np.cos(2 * np.pi * (np.outer(np.arange(1, available + 1), steps) % p) / p)

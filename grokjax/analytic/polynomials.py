@@ -10,11 +10,16 @@ from grokjax import tasks
 from grokjax.analytic.addition import analytic_addition
 from grokjax.analytic.compositions import analytic_multiplication
 from grokjax.analytic.constructions import Construction, Parameterization
+from grokjax.checks import check_key, check_number, shown
 from grokjax.models import QuadraticMLP
+from grokjax.models.arguments import check_fit, check_params, shapes_of
+from grokjax.models.protocol import ModelBase
+from grokjax.tasks import Task
+from grokjax.tasks.modular import check_terms
 
 
 @dataclasses.dataclass(frozen=True)
-class PolynomialNetwork:
+class PolynomialNetwork(ModelBase):
     """Experts whose answers, made sharp by a softmax, are the operands of an adder.
 
         answer_t = softmax(beta * expert_t(tokens))
@@ -25,10 +30,12 @@ class PolynomialNetwork:
     Attributes:
       experts: one network for each term; all see the same operands.
       adder: a network of as many operands as there are experts.
-      beta: inverse temperature of the softmax.
+      beta: inverse temperature of the softmax, positive.
 
     Raises:
-      ValueError: if the adder's operands are not the experts.
+      ValueError: if parts are no `QuadraticMLP` of one p, have dropout, or an adder that normalizes
+        or whose operands are not the experts; in `init` and `apply` for anything but a key,
+        equations of the experts' operands, and the model's parameters.
 
     Reference: Doshi et al. 2024 (polynomials), section 4 and appendix B.
     """
@@ -38,15 +45,42 @@ class PolynomialNetwork:
     beta: float = 100.0
 
     def __post_init__(self):
-        if len(self.experts) != self.adder.operands:
+        adder, experts = self.adder, self.experts
+        listed = isinstance(experts, tuple | list) and len(experts) > 0
+        if not listed or not all(isinstance(part, QuadraticMLP) for part in experts):
             raise ValueError(
-                f"the adder has operands={self.adder.operands} for {len(self.experts)} experts; "
-                "give it one operand for each."
+                "experts must be one or more QuadraticMLP, one for each term, got "
+                f"{shown(experts)}."
             )
+        if not isinstance(adder, QuadraticMLP):
+            raise ValueError(f"adder must be a QuadraticMLP, got {shown(adder)}.")
+        if len(experts) != adder.operands:
+            raise ValueError(
+                f"the adder has operands={adder.operands} for {len(experts)} experts; give it one "
+                "operand for each."
+            )
+        moduli = {part.p for part in (*experts, adder)}
+        operands = {expert.operands for expert in experts}
+        if len(moduli) > 1 or len(operands) > 1:
+            raise ValueError(
+                "experts and adder must have the same p, and experts the same operands, got "
+                f"p={sorted(moduli)} and operands={sorted(operands)}."
+            )
+        if any(part.dropout for part in (*experts, adder)) or adder.normalize:
+            raise ValueError(
+                f"experts and adder must have dropout=0, and the adder normalize=False, got "
+                f"{experts!r} and {adder!r}."
+            )
+        object.__setattr__(self, "experts", tuple(experts))
+        object.__setattr__(self, "beta", check_number("beta", self.beta, above=0))
+
+    def check_task(self, task: Task) -> None:
+        """Refuses a task of another modulus or number of operands."""
+        check_fit(task, self.adder.p, self.experts[0].operands)
 
     def init(self, key: jax.Array, tokens: jax.Array) -> dict[str, Any]:
         """Random parameters of every part."""
-        *keys, key = jax.random.split(key, len(self.experts) + 1)
+        *keys, key = jax.random.split(check_key("key", key), len(self.experts) + 1)
         pairs = zip(self.experts, keys, strict=True)
         experts = tuple(expert.init(expert_key, tokens) for expert, expert_key in pairs)
         return {"experts": experts, "adder": self.adder.init(key, tokens)}
@@ -55,6 +89,7 @@ class PolynomialNetwork:
         self, params: dict[str, Any], tokens: jax.Array, *, key: jax.Array | None = None
     ) -> jax.Array:
         """Logits: int32[..., S] -> float[..., p]; the network has no noise, so `key` is ignored."""
+        params = check_params(self, params, shapes_of(self, self.experts[0].operands))
         adder = self.adder
         terms = zip(self.experts, params["experts"], params["adder"]["w1"], strict=True)
         inputs: list[jax.Array] = [
@@ -92,8 +127,8 @@ def analytic_polynomial(
       parameterization: that of all parts.
 
     Raises:
-      ValueError: if p is not an odd prime, terms are missing or of different lengths, or
-        `analytic_addition` refuses the arguments.
+      ValueError: if p is not an odd prime, terms are missing or of different lengths, beta is not
+        positive, or `analytic_addition` refuses the arguments.
 
     Reference: Doshi et al. 2024 (polynomials), appendix B: random phases, cubic adder, widths 500
     and 2000.
@@ -106,13 +141,11 @@ def analytic_polynomial(
       1.0
     """
     p = tasks.check_modulus(p, at_least=3)
-    if len({len(exponents) for _, exponents in terms}) != 1:
-        raise ValueError(
-            f"terms must be pairs (coefficient, exponents) with one exponent for each operand in "
-            f"all of them, got {terms!r}."
-        )
+    terms = check_terms(terms)
+    beta = check_number("beta", beta, above=0)
     keys: list[Any] = [None] * (len(terms) + 1)
     if key is not None:
+        check_key("key", key, otherwise="None for exact constructions")
         keys = list(jax.random.split(key, len(terms) + 1))
     options: dict[str, Any] = dict(construction=construction, parameterization=parameterization)
     experts = [

@@ -7,11 +7,15 @@ nesterov)` is an optimizer whose lane columns are the arguments of both.
 
 `warmup`, where it is an argument, raises the learning rate linearly over that many steps:
 `learning_rate * min(1, step / warmup)`, where the first update has step 0, and so changes nothing.
+
+Numbers that mean nothing, such as a negative learning rate, are refused with a `ValueError` where
+they are known: when an optimizer is made of Python's, and in a sweep before anything is compiled.
 """
 
 from grokjax.optimizers.combined import Optimizer as Optimizer
 from grokjax.optimizers.combined import add_update_noise as add_update_noise
 from grokjax.optimizers.combined import chain as chain
+from grokjax.optimizers.combined import check_hyperparameters as check_hyperparameters
 from grokjax.optimizers.combined import grokfast_ema as grokfast_ema
 from grokjax.optimizers.combined import grokfast_ema_filter as grokfast_ema_filter
 from grokjax.optimizers.combined import grokfast_ma as grokfast_ma

@@ -1,15 +1,18 @@
 """Transformations to put before or after an optimizer, and the optimizers they make."""
 
 import dataclasses
+import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from grokjax.checks import check_integer
+from grokjax.checks import check_array, check_integer, check_key, check_number, check_size, shown
+from grokjax.optimizers.arguments import BOUNDS, checked
 from grokjax.optimizers.standard import Scalar, adam, adamw, warmed_up
 
 Optimizer = Callable[..., optax.GradientTransformation]  # of hyperparameters
@@ -25,7 +28,8 @@ def chain(*parts: Optimizer) -> Optimizer:
       *parts: functions of hyperparameters that return an optax transformation, at module level.
 
     Raises:
-      ValueError: without parts, or for one whose arguments have no names.
+      ValueError: without parts, for one that is no function, or whose arguments have no names, and
+        when it is called for one that returns no optax transformation.
     """
     return _Chain(parts)
 
@@ -39,8 +43,8 @@ class _Chain:
             raise ValueError("chain needs at least one part, such as optimizers.adamw.")
         merged = {}
         for part in self.parts:
-            for name, parameter in inspect.signature(part).parameters.items():
-                if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            for name, parameter in _parameters(part).items():
+                if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                     raise ValueError(
                         f"{part!r} takes {parameter}, but arguments become lane columns by their "
                         "names; write a function that names them."
@@ -56,19 +60,68 @@ class _Chain:
 
     def __call__(self, *args: Scalar, **kwargs: Scalar) -> optax.GradientTransformation:
         given = inspect.signature(self).bind(*args, **kwargs).arguments
-        names = [inspect.signature(part).parameters for part in self.parts]
-        return optax.chain(
-            *(
-                part(**{name: x for name, x in given.items() if name in own})
-                for part, own in zip(self.parts, names, strict=True)
-            )
-        )
+        made = []
+        for part in self.parts:
+            own = _parameters(part)
+            made.append(part(**{name: x for name, x in given.items() if name in own}))
+            if not (hasattr(made[-1], "init") and hasattr(made[-1], "update")):
+                raise ValueError(
+                    f"the part {part!r} must return an optax transformation, such as optax.sgd(1.0)"
+                    f", got {shown(made[-1])}."
+                )
+        return optax.chain(*made)
+
+
+def _parameters(part: Any) -> Mapping[str, inspect.Parameter]:
+    """The arguments of a part of a chain."""
+    try:
+        return inspect.signature(part).parameters
+    except (TypeError, ValueError):
+        raise ValueError(
+            "parts of a chain must be functions of hyperparameters that return an optax "
+            f"transformation, such as optimizers.adamw, got {shown(part)}."
+        ) from None
+
+
+def check_hyperparameters(optimizer: Optimizer, columns: Mapping[str, np.ndarray]) -> None:
+    """Refuses lane columns that mean nothing to an optimizer, such as a negative learning rate.
+
+    Only arguments of this library's optimizers are looked at, alone or as parts of a chain: to
+    another one the same names may mean something else.
+
+    Args:
+      optimizer: of a recipe.
+      columns: lane columns, [L] each; others than the optimizer's arguments are ignored.
+
+    Raises:
+      ValueError: naming the first column and number that is out of its range.
+    """
+    own = _own_arguments(optimizer) & BOUNDS.keys()
+    for name in [name for name in columns if name in own]:
+        what = f"lane column {name!r}"
+        values = check_array(what, columns[name], shape=("lanes",))
+        for extreme in (values.min(), values.max()) if values.size else ():
+            check_number(what, extreme.item(), **BOUNDS[name])
+
+
+def _own_arguments(optimizer: Any) -> set[str]:
+    """Names of the arguments that go to optimizers of this library."""
+    if isinstance(optimizer, _Chain):
+        return set().union(*map(_own_arguments, optimizer.parts))
+    if isinstance(optimizer, functools.partial):
+        return _own_arguments(optimizer.func)
+    package = __name__.rpartition(".")[0]
+    own = str(getattr(optimizer, "__module__", "")).rpartition(".")[0] == package
+    return set(_parameters(optimizer)) if own else set()
 
 
 def with_update_noise(optimizer: Optimizer) -> Optimizer:
     """An optimizer with noise in its steps, and the lane column `update_noise` beside its own.
 
     `params -= learning_rate * (direction + update_noise * N(0, 1))`; see `add_update_noise`.
+
+    Raises:
+      ValueError: for anything that `chain` refuses.
     """
     return chain(optimizer, add_update_noise)
 
@@ -85,8 +138,11 @@ def add_update_noise(
     step t by `1 - b1^t`, which for `b1 = 0.9` enlarges it in the first 20 steps.
 
     Raises:
-      ValueError: in `update` without a key.
+      ValueError: for a negative learning rate or noise, and in `update` without a key.
     """
+    learning_rate, update_noise, warmup = checked(
+        learning_rate=learning_rate, update_noise=update_noise, warmup=warmup
+    )
     scale = optax.scale_by_learning_rate(warmed_up(learning_rate, warmup), flip_sign=False)
 
     def update(updates, state, params=None, *, key=None, **_):
@@ -96,7 +152,7 @@ def add_update_noise(
                 "update(gradient, state, params, key=jax.random.fold_in(key, step))."
             )
         leaves, structure = jax.tree.flatten(updates)
-        key = jax.random.fold_in(key, _UPDATE_NOISE)
+        key = jax.random.fold_in(check_key("key", key), _UPDATE_NOISE)
         noise = structure.unflatten(
             update_noise * jax.random.normal(jax.random.fold_in(key, place), leaf.shape, leaf.dtype)
             for place, leaf in enumerate(leaves)
@@ -123,8 +179,12 @@ def grokfast_ema_filter(
     `mean = ema_decay * mean + (1 - ema_decay) * gradient`, from the first gradient on. To be put
     before an optimizer. The paper's name of `ema_decay` is alpha.
 
+    Raises:
+      ValueError: for an `ema_decay` outside [0, 1) or a `lamb` that is no number.
+
     Reference: Lee et al. 2024 (Grokfast-EMA), and its published code.
     """
+    ema_decay, lamb = checked(ema_decay=ema_decay, lamb=lamb)
 
     def init(params):
         return _MeanState(jnp.int32(0), jax.tree.map(jnp.zeros_like, params))
@@ -143,6 +203,9 @@ class _WindowState(NamedTuple):
     window: Any  # the last gradients, [window, ...]
 
 
+MAX_WINDOW_NUMBERS = 2**32  # 16 GiB of float32 in each lane
+
+
 @dataclasses.dataclass(frozen=True)
 class grokfast_ma_filter:
     """Amplifies the slow part of the gradient: `gradient += lamb * mean` of the last `window` ones.
@@ -155,18 +218,27 @@ class grokfast_ma_filter:
     Reference: Lee et al. 2024 (Grokfast-MA), and its published code, which by default waits so too.
 
     Raises:
-      ValueError: if `window` is not a positive integer.
+      ValueError: if `window` is not a positive integer, or too large for the parameters; when
+        called, for a `lamb` that is no number.
     """
 
     window: int = 100
 
     def __post_init__(self):
-        check_integer("window", self.window, at_least=1)
+        object.__setattr__(self, "window", check_integer("window", self.window, at_least=1))
 
     def __call__(self, lamb: Scalar = 5.0) -> optax.GradientTransformation:
         """The transformation."""
+        (lamb,) = checked(lamb=lamb)
 
         def init(params):
+            size = sum(map(jnp.size, jax.tree.leaves(params)))
+            check_size(
+                f"grokfast_ma_filter({self.window})",
+                self.window * size,
+                "use a smaller window, or grokfast_ema_filter, which keeps one gradient",
+                at_most=MAX_WINDOW_NUMBERS,
+            )
             empty = lambda w: jnp.zeros((self.window, *w.shape), w.dtype)
             return _WindowState(jnp.int32(0), jax.tree.map(empty, params))
 
@@ -187,6 +259,9 @@ def orthograd_filter() -> optax.GradientTransformation:
     `g - (w.g / w.w) w`, times `||g|| / ||g - (w.g / w.w) w||`. To be put before an optimizer: what
     only scales the weights up lowers the loss without learning.
 
+    Raises:
+      ValueError: in `update` without parameters.
+
     Reference: Prieto et al. 2025, and its published code. Differs: a gradient parallel to the
     weights gives no step, where the code blows up the rounding error that is left of it.
     """
@@ -198,6 +273,10 @@ def orthograd_filter() -> optax.GradientTransformation:
         return jnp.where(nothing, 0.0, rest * (norm / jnp.where(nothing, 1.0, left)))
 
     def update(updates, state, params=None):
+        if params is None:
+            raise ValueError(
+                "orthograd_filter needs the weights; call update(gradient, state, params)."
+            )
         return jax.tree.map(orthogonal, updates, params), state
 
     return optax.GradientTransformation(optax.init_empty_state, update)

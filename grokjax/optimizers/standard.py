@@ -6,13 +6,22 @@ import jax
 import jax.numpy as jnp
 import optax
 
-Scalar = Any  # a float, or a traced scalar inside a sweep
+from grokjax.optimizers.arguments import checked
+
+Scalar = Any  # a float, or a traced scalar inside a sweep; a learning rate may be a schedule
 
 
 def gradient_descent(
     learning_rate: Scalar, weight_decay: Scalar = 0.0, warmup: Scalar = 0
 ) -> optax.GradientTransformation:
-    """Plain gradient descent: `params -= learning_rate * (gradient + weight_decay * params)`."""
+    """Plain gradient descent: `params -= learning_rate * (gradient + weight_decay * params)`.
+
+    Raises:
+      ValueError: for numbers that are none or out of their range, such as a negative learning rate.
+    """
+    learning_rate, weight_decay, warmup = checked(
+        learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup
+    )
     return optax.chain(
         optax.add_decayed_weights(weight_decay), optax.sgd(warmed_up(learning_rate, warmup))
     )
@@ -28,7 +37,13 @@ def momentum(
 
     The decay term `weight_decay * params` is part of the gradient, as in torch's SGD. At the same
     learning rate the effective step is `1 / (1 - momentum)` times that of gradient descent.
+
+    Raises:
+      ValueError: for numbers that are none or out of their range, such as a negative learning rate.
     """
+    learning_rate, momentum, weight_decay, warmup = checked(
+        learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay, warmup=warmup
+    )
     return optax.chain(
         optax.add_decayed_weights(weight_decay),
         optax.sgd(warmed_up(learning_rate, warmup), momentum=momentum),
@@ -44,7 +59,13 @@ def nesterov(
     """Nesterov momentum: `params -= learning_rate * (gradient + momentum * trace)`.
 
     `weight_decay * params` is part of the gradient: L2, as in torch's `SGD(nesterov=True)`.
+
+    Raises:
+      ValueError: for numbers that are none or out of their range, such as a negative learning rate.
     """
+    learning_rate, momentum, weight_decay, warmup = checked(
+        learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay, warmup=warmup
+    )
     return optax.chain(
         optax.add_decayed_weights(weight_decay),
         optax.sgd(warmed_up(learning_rate, warmup), momentum=momentum, nesterov=True),
@@ -60,8 +81,14 @@ def adam(
 ) -> optax.GradientTransformation:
     """Adam. Differs: `b2` is 0.98 by default, as in the grokking literature, not 0.999.
 
+    Raises:
+      ValueError: for numbers that are none or out of their range, such as a negative learning rate.
+
     Reference: Kingma and Ba 2015; b2 of Power et al. 2022, appendix A.1.2.
     """
+    learning_rate, b1, b2, eps, warmup = checked(
+        learning_rate=learning_rate, b1=b1, b2=b2, eps=eps, warmup=warmup
+    )
     return optax.adam(warmed_up(learning_rate, warmup), b1=b1, b2=b2, eps=eps)
 
 
@@ -79,8 +106,14 @@ def adamw(
     of the model: Gromov's 5 belongs to `QuadraticMLP(parameterization="standard")` and drives the
     mean-field network to zero.
 
+    Raises:
+      ValueError: for numbers that are none or out of their range, such as a negative learning rate.
+
     Reference: Loshchilov and Hutter 2019.
     """
+    learning_rate, weight_decay, b1, b2, eps, warmup = checked(
+        learning_rate=learning_rate, weight_decay=weight_decay, b1=b1, b2=b2, eps=eps, warmup=warmup
+    )
     rate = warmed_up(learning_rate, warmup)
     return optax.adamw(rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
 
@@ -97,8 +130,14 @@ def adamw_to_init(
 
     `start` are the parameters that training began with, kept in the optimizer's state.
 
+    Raises:
+      ValueError: for numbers that are none or out of their range, such as a negative learning rate.
+
     Reference: Power et al. 2022, section 3.3 ("weight decay towards the initialization").
     """
+    learning_rate, weight_decay, b1, b2, eps, warmup = checked(
+        learning_rate=learning_rate, weight_decay=weight_decay, b1=b1, b2=b2, eps=eps, warmup=warmup
+    )
     return optax.chain(
         optax.scale_by_adam(b1=b1, b2=b2, eps=eps),
         _add_distance_to_start(weight_decay),
@@ -118,8 +157,14 @@ def rmsprop(
     As torch's, whose `decay` is 0.99 by default. Differs: `weight_decay` is decoupled, as in
     `adamw`; for a decay in the gradient use `Recipe(penalty=losses.l2)`.
 
+    Raises:
+      ValueError: for numbers that are none or out of their range, such as a negative learning rate.
+
     Reference: Tieleman and Hinton 2012.
     """
+    learning_rate, decay, eps, weight_decay, warmup = checked(
+        learning_rate=learning_rate, decay=decay, eps=eps, weight_decay=weight_decay, warmup=warmup
+    )
     return optax.chain(
         optax.scale_by_rms(decay=decay, eps=eps, eps_in_sqrt=False),
         optax.add_decayed_weights(weight_decay),
@@ -135,7 +180,8 @@ def warmed_up(learning_rate: Scalar, warmup: Scalar) -> Scalar:
     def rate(step):
         # Not a minimum: a lane whose warmup is 0, among others, must not divide by it.
         ramp = jnp.asarray(step, float) / jnp.maximum(warmup, 1)
-        return learning_rate * jnp.where(step < warmup, ramp, 1.0)
+        whole: Any = learning_rate(step) if callable(learning_rate) else learning_rate
+        return whole * jnp.where(step < warmup, ramp, 1.0)
 
     return rate
 
@@ -148,6 +194,10 @@ def _add_distance_to_start(weight_decay: Scalar) -> optax.GradientTransformation
     """Adds `weight_decay * (params - start)` to the updates."""
 
     def update(updates, state, params=None):
+        if params is None:
+            raise ValueError(
+                "adamw_to_init needs the parameters; call update(gradient, state, params)."
+            )
         decayed = lambda u, w, start: u + weight_decay * (w - start)
         return jax.tree.map(decayed, updates, params, state.start), state
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from grokjax.checks import check_integer, check_integers, check_size
 from grokjax.spectral.transforms import power_2d, share
 
 
@@ -33,9 +34,19 @@ def series_masks(p: int, coefficients: tuple[int, int] = (1, 1)) -> dict[str, np
     it wants, and at `(2 f c_1, 0)`, `(0, 2 f c_2)` and `f (c_1, -c_2)`. A mode in two series, as
     (p/2, p/2) for even p, belongs to the first of them; (0, 0) belongs to none.
 
+    Raises:
+      ValueError: for a p below 2, and for coefficients that are both multiples of p.
+
     Reference: Gromov 2023, equation 11.
     """
-    c1, c2 = coefficients
+    p = check_integer("p", p, at_least=2)
+    c1, c2 = (c % p for c in check_integers("coefficients", coefficients, length=2))
+    if c1 == c2 == 0:
+        raise ValueError(
+            f"coefficients={tuple(coefficients)} are multiples of p={p}, so that the answer is "
+            "always the same; use at least one that is none."
+        )
+    check_size(f"series_masks({p})", 4 * p * p, "use a smaller p")
     f = np.arange(1, p)
     modes = {
         "wanted": (c1 * f, c2 * f),
@@ -64,6 +75,9 @@ def series_power(tables: Any, coefficients: tuple[int, int] = (1, 1)) -> SeriesP
 
     Returns:
       `SeriesPower` of float[...]. What the four series leave of 1 lies outside all of them.
+
+    Raises:
+      ValueError: for anything but square tables, and for coefficients that `series_masks` refuses.
     """
     powers = power_2d(tables)
     p = powers.shape[-1]

@@ -4,6 +4,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from grokjax.checks import (
+    check_integer,
+    check_jax_array,
+    check_mapping,
+    check_size,
+    is_concrete,
+)
 
 
 def power(weights: Any, axis: int = -1) -> jax.Array:
@@ -18,16 +27,25 @@ def power(weights: Any, axis: int = -1) -> jax.Array:
 
     Returns:
       float[..., p//2 + 1, ...].
+
+    Raises:
+      ValueError: for weights that are not real, or do not have the axis.
     """
-    return jnp.abs(jnp.fft.rfft(jnp.asarray(weights), axis=axis)) ** 2
+    weights = check_jax_array("weights", weights)
+    return jnp.abs(jnp.fft.rfft(floats(weights), axis=check_axis("axis", axis, weights))) ** 2
 
 
 def power_2d(table: Any) -> jax.Array:
     """Fourier power of a function of two residues: `|fft2(table)|^2`, float[..., p, p] to the same.
 
     Entry (mu, nu) belongs to `exp(2 pi i (mu n + nu m) / p)`.
+
+    Raises:
+      ValueError: for anything but square tables.
     """
-    return jnp.abs(jnp.fft.fft2(jnp.asarray(table))) ** 2
+    table = check_jax_array("table", table, shape=(..., "p", "p"), kinds="biufc")
+    check_axis("axis", -1, table)
+    return jnp.abs(jnp.fft.fft2(floats(table))) ** 2
 
 
 def relabel(weights: Any, labels: Any, size: int, axis: int = -1) -> jax.Array:
@@ -47,7 +65,21 @@ def relabel(weights: Any, labels: Any, size: int, axis: int = -1) -> jax.Array:
 
     Returns:
       float[..., size, ...].
+
+    Raises:
+      ValueError: for labels that are not one integer below `size` for each residue.
     """
+    weights = check_jax_array("weights", weights, kinds="biufc")
+    axis = check_axis("axis", axis, weights)
+    residues = weights.shape[axis]
+    labels = check_jax_array("labels", labels, shape=(residues,), kinds="iu")
+    size = check_integer("size", size, at_least=1)
+    check_size(f"relabel to size={size:,}", size * residues, "use a smaller size")
+    if is_concrete(labels) and (largest := int(np.asarray(labels).max())) >= size:
+        raise ValueError(
+            f"labels must be below size={size}, got {largest}; use size={largest + 1} or more, or "
+            "negative labels for residues to leave out."
+        )
     rows = jnp.moveaxis(jnp.asarray(weights), axis, 0)
     membership = jnp.asarray(labels)[None, :] == jnp.arange(size)[:, None]
     counts = jnp.maximum(membership.sum(axis=1, keepdims=True), 1)
@@ -57,10 +89,46 @@ def relabel(weights: Any, labels: Any, size: int, axis: int = -1) -> jax.Array:
 
 
 def neuron_vectors(params: dict[str, jax.Array]) -> jax.Array:
-    """Input vectors, then the output vector, of every neuron: float[S + 1, p, K]."""
-    return jnp.concatenate([params["w1"], jnp.asarray(params["w2"]).T[None]])
+    """Input vectors, then the output vector, of every neuron: float[S + 1, p, K].
+
+    Raises:
+      ValueError: for parameters of another network than `QuadraticMLP`.
+    """
+    form = '{"w1": float[S, p, K], "w2": float[K, p]} as of QuadraticMLP'
+    check_mapping("params", params, form)
+    if missing := [name for name in ("w1", "w2") if name not in params]:
+        raise ValueError(
+            f"params must be {form}, and have no {missing[0]!r} among {sorted(params)}; the "
+            "spectrum of other weights is ipr or power of an array."
+        )
+    w1 = check_jax_array('params["w1"]', params["w1"], shape=("S", "p", "K"))
+    _, p, width = w1.shape
+    if 0 in w1.shape:
+        raise ValueError(f'params["w1"] must not be empty, got shape {list(w1.shape)}.')
+    w2 = check_jax_array('params["w2"]', params["w2"], shape=(width, p))
+    return jnp.concatenate([floats(w1), floats(w2).T[None]])
+
+
+def floats(array: Any) -> jax.Array:
+    """An array in a precision that Fourier transforms take, float32 at least."""
+    array = jnp.asarray(array)
+    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
 def share(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
     """The quotient, with 0/0 = 0."""
     return numerator / jnp.where(denominator > 0, denominator, 1)
+
+
+def check_axis(name: str, axis: Any, array: Any) -> int:
+    """An axis of an array, counted from its beginning.
+
+    Raises:
+      ValueError: for one that the array does not have, or that has no entries.
+    """
+    if not array.shape:
+        raise ValueError(f"an array with axes is needed for {name}={axis!r}, got a single number.")
+    axis = check_integer(name, axis, at_least=-array.ndim, below=array.ndim) % array.ndim
+    if not array.shape[axis]:
+        raise ValueError(f"{name}={axis} has no entries in an array of shape {list(array.shape)}.")
+    return axis

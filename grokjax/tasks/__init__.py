@@ -27,3 +27,4 @@ from grokjax.tasks.splits import split as split
 from grokjax.tasks.splits import split_order as split_order
 from grokjax.tasks.task import PAD as PAD
 from grokjax.tasks.task import Task as Task
+from grokjax.tasks.task import check_task as check_task

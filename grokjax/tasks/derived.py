@@ -5,32 +5,41 @@ import dataclasses
 import jax
 import numpy as np
 
-from grokjax.tasks.task import PAD, Task
+from grokjax.checks import check_key, check_number
+from grokjax.tasks.task import PAD, Task, check_is_task
 
 
 def restrict_operand(task: Task, fraction: float, key: jax.Array) -> Task:
-    """The rows whose first operand lies in a random set A of `int(fraction * num_classes)` values.
+    """The rows whose first operand lies in a random set A of `int(fraction * vocabulary)` values.
 
     Reference: S2 section 4, the data A x Z_p with lambda = |A| / p.
 
     Raises:
-      ValueError: if fraction is outside (0, 1] or leaves A empty.
+      ValueError: if fraction is outside (0, 1] or leaves A, or the table, empty.
     """
-    size = int(fraction * task.num_classes) if 0 < fraction <= 1 else 0
+    check_is_task(task)
+    check_key("key", key)
+    fraction = check_number("fraction", fraction, above=0, at_most=1)
+    size = int(fraction * task.vocabulary)
     if size < 1:
         raise ValueError(
-            f"fraction must lie in (0, 1] and leave at least one first operand, got {fraction} "
-            f"of {task.num_classes}; use at least {1 / task.num_classes:.3g}."
+            f"fraction must leave at least one first operand, got {fraction} of "
+            f"{task.vocabulary}; use at least {1 / task.vocabulary:.3g}."
         )
-    kept = np.asarray(jax.random.permutation(key, task.num_classes)[:size])
+    kept = np.asarray(jax.random.permutation(key, task.vocabulary)[:size])
     rows = np.isin(np.asarray(task.tokens)[:, 0], kept)
+    if not rows.any():
+        raise ValueError(
+            f"no row of {task!r} begins with one of the {size} operands drawn; use a larger "
+            "fraction or another key."
+        )
     table_rows = task.table_rows
     return dataclasses.replace(
         task,
         tokens=np.asarray(task.tokens)[rows],
         labels=np.asarray(task.labels)[rows],
         train_only=None if task.train_only is None else np.asarray(task.train_only)[rows],
-        table_rows=None if table_rows is None else table_rows * size // task.num_classes,
+        table_rows=None if table_rows is None else table_rows * size // task.vocabulary,
         name=f"{task.name}, n in {size} values",
     )
 
@@ -62,6 +71,8 @@ def with_extra_training(task: Task, *others: Task) -> Task:
     """
     if not others:
         raise ValueError("with_extra_training needs tasks to add; give at least one.")
+    for one in (task, *others):
+        check_is_task(one)
     tokens = np.asarray(task.tokens)
     extra = np.zeros(task.num_rows, bool) if task.train_only is None else task.train_only
     tested = {row.tobytes() for row in tokens[~np.asarray(extra)]}
@@ -81,6 +92,7 @@ def with_extra_training(task: Task, *others: Task) -> Task:
             )
         added.append(rows)
     count = sum(other.num_rows for other in others)
+    vocabulary = max(one.vocabulary for one in (task, *others))
     return Task(
         tokens=np.concatenate([tokens, *added]),
         labels=np.concatenate([task.labels, *(other.labels for other in others)]),
@@ -88,4 +100,5 @@ def with_extra_training(task: Task, *others: Task) -> Task:
         name=f"{task.name}, training with all of {' and '.join(other.name for other in others)}",
         train_only=np.concatenate([extra, np.ones(count, bool)]),
         table_rows=task.table_rows,
+        num_tokens=None if vocabulary == task.num_classes else vocabulary,
     )

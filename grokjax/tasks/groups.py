@@ -1,11 +1,11 @@
 """Tables of binary operations on finite sets: Cayley tables and permutation groups."""
 
 import itertools
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from grokjax.checks import check_integer
+from grokjax.checks import check_array, check_choice, check_flag, check_integer
 from grokjax.tasks.modular import operand_rows
 from grokjax.tasks.residues import check_modulus
 from grokjax.tasks.task import Task
@@ -19,19 +19,14 @@ def from_table(table: Any, name: str = "table") -> Task:
     Raises:
       ValueError: if the table is not square or has entries outside 0 ... len(table) - 1.
     """
-    table = np.asarray(table)
-    if table.ndim != 2 or table.shape[0] != table.shape[1] or table.dtype.kind not in "iu":
-        raise ValueError(
-            f"a table must be a square array of integers, got shape {table.shape} and dtype "
-            f"{table.dtype}."
-        )
+    table = check_array("table", table, shape=("p", "p"), kinds="iu")
     size = check_modulus(table.shape[0])
+    tokens, _ = operand_rows(size, 2)
     if table.min() < 0 or table.max() >= size:
         raise ValueError(
             f"table entries must lie in 0..{size - 1}, got {table.min()}..{table.max()}; "
             "relabel the elements."
         )
-    tokens, _ = operand_rows(size, 2)
     return Task(tokens, table.reshape(-1).astype(np.int32), size, name)
 
 
@@ -58,6 +53,8 @@ def permutation_group(n: int, operation: Operation = "a b", *, alternating: bool
       >>> tasks.permutation_group(5, "a b a^-1")
       Task('a b a^-1 in S5', rows=14400, classes=120)
     """
+    check_choice("operation", operation, get_args(Operation))
+    check_flag("alternating", alternating)
     n = check_integer("n", n, at_least=3 if alternating else 2, below=7)
     elements = np.array(list(itertools.permutations(range(n))))
     if alternating:
@@ -77,7 +74,5 @@ def permutation_group(n: int, operation: Operation = "a b", *, alternating: bool
         product = compose(product, a)
     elif operation == "a b a^-1":
         product = compose(product, np.argsort(a, axis=1))
-    elif operation != "a b":
-        raise ValueError(f'operation must be "a b", "a b a^-1" or "a b a", got {operation!r}.')
     name = f"{operation} in {'A' if alternating else 'S'}{n}"
     return Task(tokens, index[product @ digits], size, name)

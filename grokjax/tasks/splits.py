@@ -6,7 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from grokjax.tasks.task import Task
+from grokjax.checks import (
+    check_integer,
+    check_jax_array,
+    check_key,
+    check_number,
+    is_concrete,
+    shown,
+)
+from grokjax.tasks.task import Task, check_is_task
 
 
 class Split(NamedTuple):
@@ -31,15 +39,22 @@ def num_train_rows(task: Task, alpha: float) -> int:
     Raises:
       ValueError: if alpha is not in (0, 1), or leaves no row to train or to test on.
     """
+    check_is_task(task)
     extra = 0 if task.train_only is None else int(np.sum(np.asarray(task.train_only)))
     rows = task.num_rows - extra
-    whole = rows if task.table_rows is None else task.table_rows
-    alpha = float(alpha)
-    if not 0 < alpha < 1:  # NaN fails too
+    if rows < 1:
         raise ValueError(
-            f"alpha={alpha} is not a fraction of the table; use a number between 0 and 1, "
-            "both excluded."
+            f"all {task.num_rows:,} rows of {task.name!r} are train_only, so none is left to test "
+            "on; leave some out of train_only."
         )
+    whole = rows if task.table_rows is None else task.table_rows
+    try:
+        alpha = check_number("alpha", alpha, above=0, below=1)
+    except ValueError:
+        raise ValueError(
+            f"alpha={shown(alpha)} is not a fraction of the table; use a number between 0 and 1, "
+            "both excluded."
+        ) from None
     count = round(alpha * whole)
     if count < 1 or count >= rows:
         kind = "training" if count < 1 else "test"
@@ -56,7 +71,12 @@ def split_order(task: Task, key: jax.Array) -> jax.Array:
     """The random order of the rows whose first `num_train_rows` are trained on: int32[P].
 
     The training sets of one key are therefore nested in alpha; `train_only` rows come first.
+
+    Raises:
+      ValueError: for anything but a task and a random key.
     """
+    check_is_task(task)
+    check_key("key", key)
     order = jax.random.permutation(key, task.num_rows)
     if task.train_only is not None:
         order = order[jnp.argsort(~jnp.asarray(task.train_only)[order], stable=True)]
@@ -64,8 +84,17 @@ def split_order(task: Task, key: jax.Array) -> jax.Array:
 
 
 def split(task: Task, order: jax.Array, num_train: jax.Array | int) -> Split:
-    """The training and test rows given by an order of the rows and a number of training rows."""
-    train = _rank(order) < num_train
+    """The training and test rows given by an order of the rows and a number of training rows.
+
+    Args:
+      task: the table.
+      order: int[P], every row once, as from `split_order`.
+      num_train: how many of them are trained on, as from `num_train_rows`.
+
+    Raises:
+      ValueError: for an order of other rows, or more training rows than there are.
+    """
+    train = _rank(_check_order(task, order, num_train)) < num_train
     return Split(train, ~train, jnp.asarray(task.labels))
 
 
@@ -77,8 +106,23 @@ def corrupt_labels(
     The random answer is uniform over all classes, so it is right once in `num_classes` times.
     Test labels stay true. The corrupted rows of one key are nested in `fraction`.
 
+    Args:
+      task: the table.
+      order: int[P], every row once, as from `split_order`.
+      num_train: how many of them are trained on, as from `num_train_rows`.
+      fraction: of the training rows, between 0 and 1.
+      key: the random key of the rows and of their answers.
+
+    Raises:
+      ValueError: for an order of other rows, more training rows than there are, a fraction outside
+        [0, 1], or anything but a random key.
+
     Reference: Doshi et al. 2023, section 2.
     """
+    order = _check_order(task, order, num_train)
+    if is_concrete(fraction):
+        check_number("fraction", fraction, at_least=0, at_most=1)
+    check_key("key", key)
     key_rows, key_labels = jax.random.split(key)
     labels = jnp.asarray(task.labels)
     train = _rank(order) < num_train
@@ -86,6 +130,22 @@ def corrupt_labels(
     corrupted = _rank(jnp.argsort(draw)) < jnp.round(fraction * num_train)
     noise = jax.random.randint(key_labels, labels.shape, 0, task.num_classes, labels.dtype)
     return jnp.where(corrupted, noise, labels)
+
+
+def _check_order(task: Task, order: Any, num_train: Any) -> jax.Array:
+    """An order of the rows of a task, as an array; traced numbers are taken as they are."""
+    check_is_task(task)
+    order = check_jax_array("order", order, shape=(task.num_rows,), kinds="iu")
+    if is_concrete(order) and not np.array_equal(np.sort(order), np.arange(task.num_rows)):
+        raise ValueError(
+            f"order must hold each of the rows 0 to {task.num_rows - 1} once, as from "
+            f"tasks.split_order(task, key), got {shown(order)}."
+        )
+    if is_concrete(num_train):
+        check_integer("num_train", num_train, at_least=0, below=task.num_rows + 1)
+    else:
+        check_jax_array("num_train", num_train, shape=(), kinds="iu")
+    return jnp.asarray(order)
 
 
 def _rank(order: jax.Array) -> jax.Array:
