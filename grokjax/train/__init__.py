@@ -1,4 +1,4 @@
-"""One training run, as pure functions: `init_lane`, `train_step`, `measure`, `train_chunk`.
+"""One training run, as pure functions: `trajectory`, or `init_lane`, `train_step` and `measure`.
 
 Nothing here knows of batches of runs, devices or progress bars, and nothing is compiled: `sweep`
 maps these functions over lanes and slots. In order, each module importing those before it:
@@ -8,6 +8,7 @@ maps these functions over lanes and slots. In order, each module importing those
     table        the lanes of a sweep as columns: made, checked, and stacked
     measurement  loss, accuracy and measures; when a run stops
     steps        optimizer steps up to the next measurement
+    run          one whole run, to be compiled, mapped and differentiated
 """
 
 from grokjax.train.lane import Lane as Lane
@@ -29,6 +30,9 @@ from grokjax.train.recipe import FULL_BATCH as FULL_BATCH
 from grokjax.train.recipe import MeasureFn as MeasureFn
 from grokjax.train.recipe import Recipe as Recipe
 from grokjax.train.recipe import describe as describe
+from grokjax.train.run import lanes as lanes
+from grokjax.train.run import measurement_steps as measurement_steps
+from grokjax.train.run import trajectory as trajectory
 from grokjax.train.steps import train_chunk as train_chunk
 from grokjax.train.steps import train_step as train_step
 from grokjax.train.steps import train_steps as train_steps

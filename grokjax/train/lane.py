@@ -82,10 +82,13 @@ def batch_size(recipe: Recipe, lane: Lane) -> Any:
     return FULL_BATCH if recipe.batch_size is None else recipe.batch_size
 
 
-def step_rows(recipe: Recipe, lane: Lane) -> Any:
-    """Rows of one step of a run: all of its training rows, or those of a minibatch."""
+def step_rows(recipe: Recipe, lane: Lane, xp: Any = jnp) -> Any:
+    """Rows of one step of a run: all of its training rows, or those of a minibatch.
+
+    `xp=numpy` computes it of many lanes on the host, without compiling anything.
+    """
     size, half = batch_size(recipe, lane), (lane.num_train + 1) // 2
-    return jnp.where(size == FULL_BATCH, lane.num_train, jnp.minimum(size, half))
+    return xp.where(size == FULL_BATCH, lane.num_train, xp.minimum(size, half))
 
 
 def row_losses(recipe: Recipe, logits: jax.Array, labels: jax.Array) -> jax.Array:

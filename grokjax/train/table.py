@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from grokjax import optimizers, tasks
+from grokjax import losses, optimizers, tasks
 from grokjax.checks import check_mapping, check_size, shown
 from grokjax.models.protocol import check_columns
 from grokjax.tasks import Task
@@ -83,7 +83,8 @@ def _column(name: str, value: Any) -> np.ndarray:
     if array.dtype.kind not in "iuf" or isinstance(value, list):
         listed = value if isinstance(value, list) else array.tolist()
         if wrong := [x for x in listed if not _is_number(x)]:
-            raise ValueError(f"column {name!r} must hold numbers, got {shown(wrong[0])}.")
+            remedy = "; inf stands for all training rows at once" if name == "batch_size" else ""
+            raise ValueError(f"column {name!r} must hold numbers, got {shown(wrong[0])}{remedy}.")
     if array.dtype.kind not in "iuf":  # bfloat16, and integers of more than 64 bits
         array = array.astype(float)
     return array
@@ -142,13 +143,15 @@ def check_lanes(recipe: Recipe, task: Task, lanes: Mapping[str, Any]) -> LaneTab
         else:
             columns[name] = _check_numbers(name, values)
     counts = {alpha: tasks.num_train_rows(task, alpha) for alpha in set(columns["alpha"].tolist())}
-    for name, low, high in (("init_scale", 0.0, np.inf), ("label_noise", 0.0, 1.0)):
+    bounds = [("init_scale", 0.0, np.inf), ("label_noise", 0.0, 1.0)]
+    if recipe.penalty is losses.l2:
+        bounds.append(("l2", 0.0, np.inf))
+    for name, low, high in bounds:
         bad = [x for x in columns.get(name, ()) if not low <= x <= high]
         if bad:
             raise ValueError(f"{name} must lie between {low:g} and {high:g}, got {bad[0]:g}.")
     check_columns(recipe.model, columns)
-    if hasattr(optimizers, "check_hyperparameters"):  # TEMPORARY
-        optimizers.check_hyperparameters(recipe.optimizer, columns)
+    optimizers.check_hyperparameters(recipe.optimizer, columns)
     _check_different(columns)
 
     batch_sizes = columns.get("batch_size")
@@ -235,5 +238,5 @@ def padded_rows(recipe: Recipe, task: Task, lanes: Lane) -> np.ndarray:
     halvings = [(n, 8 * 2**k) for k in range(task.num_rows.bit_length()) for n in (4, 3)]
     fractions = [(8, 8), (6, 8), (5, 8), *halvings]
     sizes = np.unique([-(-task.num_rows * n // whole) for n, whole in fractions])
-    wanted = np.asarray(step_rows(recipe, lanes))
+    wanted = step_rows(recipe, lanes, xp=np)
     return np.minimum(sizes[np.searchsorted(sizes, wanted)], batch_size(recipe, lanes))
