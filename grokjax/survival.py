@@ -1,19 +1,39 @@
 """Survival: grokking times are censored data, because a lane that has not grokked yet still may.
 
-A lane is a pair of numbers: `grokking_step`, NaN if it never grokked, and `final_step`, how long it
-was watched. A lane that diverged was watched until it diverged: for the Kaplan-Meier curve it is
-censored at its final step, for the probability of grokking it counts as not grokked.
+A lane is a pair of numbers: `grokking_step`, NaN if it never grokked, and `watched_step`, the last
+step at which it could have been seen to grok. A lane that diverged was watched until then: for the
+Kaplan-Meier curve it is censored, for the probability of grokking it counts as not grokked.
 
     from grokjax import survival
-    survival.median(dataset.grokking_step, dataset.final_step)
+    survival.median(dataset.grokking_step, dataset.watched_step)
+
+Why not its final step: a network counts as grokked only if it stays at the threshold for `patience`
+measurements. One that reaches it within the last `patience - 1` measurements cannot show that it
+stays, so it is recorded as never grokked, although it was at the threshold. To censor it at its
+final step would claim that it had not grokked by then, and make grokking look later than it is,
+wherever lanes of different budgets are pooled. It was watched up to its `patience`-th last
+measurement (`watched_steps`): every grokking up to there is seen, and none after it.
 """
 
+import math
+import numbers
 import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.stats
 import xarray
+
+from grokjax.checks import (
+    check_array,
+    check_confidence,
+    check_integer,
+    check_number,
+    shown,
+)
+
+MAX_EMPTY = 1000  # cells of a summary for each lane: more is a mistake, and may not fit in memory
+STATISTICS = ("n", "n_grokked", "median", "low", "high", "probability", "p_low", "p_high")
 
 
 class Curve(NamedTuple):
@@ -34,39 +54,81 @@ class Estimate(NamedTuple):
 
 
 def first_sustained(
-    values: Any, steps: Any, threshold: float = 0.99, patience: int = 3
+    values: Any, steps: Any, threshold: float = 0.99, patience: int = 3, *, ended: Any = False
 ) -> np.ndarray:
     """First measured step from which `values >= threshold` for `patience` measurements in a row.
 
     Args:
       values: [..., T], such as an accuracy; NaN where nothing was measured, which sustains nothing.
-      steps: [T], the step of each measurement.
+      steps: [T], the step of each measurement, increasing.
       threshold: what must be reached.
       patience: how many measurements must be at the threshold, the first one included; fewer at
-        the end of the record are not enough.
+        the end of the record are not enough, unless a rule ended it.
+      ended: bool[...], the records that a stop rule ended: values that are at the threshold from
+        some step up to the last one that was measured then count as sustained, however few.
 
     Returns:
       float[...], NaN where it never happened: right-censored at the budget.
 
     Raises:
-      ValueError: if patience is not positive, or values and steps differ in length.
+      ValueError: if patience is not positive, steps do not increase, or shapes do not fit.
     """
-    values, steps = np.asarray(values), np.asarray(steps)
-    if patience < 1:
-        raise ValueError(f"patience must be at least 1 measurement, got {patience}.")
-    if steps.ndim != 1 or values.shape[-1:] != steps.shape:
+    values = check_array("values", values)
+    steps = _check_steps(steps)
+    threshold = check_number("threshold", threshold)
+    patience = check_integer("patience", patience, at_least=1)
+    if values.shape[-1:] != steps.shape:
         raise ValueError(
             f"values of shape {values.shape} need one step for each of the measurements on their "
             f"last axis, got steps of shape {steps.shape}."
         )
-    if len(steps) < patience:
+    ended = check_array("ended", ended, kinds="b")
+    if ended.shape not in ((), values.shape[:-1]):
+        raise ValueError(
+            f"ended must be one boolean for each record, of shape {values.shape[:-1]}, got shape "
+            f"{ended.shape}."
+        )
+    reached = values >= threshold
+    sustained = np.zeros(values.shape, bool)
+    if len(steps) >= patience:
+        windows = np.lib.stride_tricks.sliding_window_view(reached, patience, axis=-1)
+        sustained[..., : len(steps) - patience + 1] = windows.all(axis=-1)
+    # From here to the last measurement: what comes after that does not count against it.
+    measured = ~np.isnan(values)
+    after = np.flip(np.logical_or.accumulate(np.flip(measured, -1), axis=-1), -1)
+    held = np.flip(np.logical_and.accumulate(np.flip(reached | ~after, -1), axis=-1), -1)
+    sustained |= ended[..., None] & held & after
+    if not sustained.size:
         return np.full(values.shape[:-1], np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(values >= threshold, patience, axis=-1)
-    sustained = windows.all(axis=-1)
     return np.where(sustained.any(axis=-1), steps[sustained.argmax(axis=-1)], np.nan)
 
 
-def kaplan_meier(grokking_step: Any, final_step: Any, confidence: float = 0.95) -> Curve:
+def watched_steps(steps: Any, measured: Any, patience: int = 3) -> np.ndarray:
+    """Last step at which a grokking of each lane could have been seen: int[L].
+
+    With the patience k this is the step of its k-th last measurement, since a network has to be at
+    the threshold for k of them; that of its first one if it has fewer, and 0 if it has none. A lane
+    that a stop rule ended is watched up to its last measurement: see `ended` of `first_sustained`.
+
+    Args:
+      steps: int[T], the step of each measurement, increasing.
+      measured: bool[L, T], which lane was measured when.
+      patience: k.
+
+    Raises:
+      ValueError: if patience is not positive, steps do not increase, or shapes do not fit.
+    """
+    steps = _check_steps(steps)
+    patience = min(check_integer("patience", patience, at_least=1), 1 + len(steps))
+    measured = check_array("measured", measured, kinds="b", shape=("L", len(steps)))
+    from_the_end = np.flip(np.cumsum(np.flip(measured, 1), axis=1), 1)
+    # One place for each lane: its k-th last measurement, or its first.
+    wanted = np.minimum(patience, measured.sum(axis=1, keepdims=True))
+    place = measured & (from_the_end == wanted)
+    return np.where(place, steps, 0).sum(axis=1, dtype=steps.dtype)
+
+
+def kaplan_meier(grokking_step: Any, watched_step: Any, confidence: float = 0.95) -> Curve:
     """Kaplan-Meier share of lanes that have not grokked, at 0 and at every step where it is known.
 
     The interval is the log-log one (Greenwood's variance). Its formula is undefined while the
@@ -75,22 +137,24 @@ def kaplan_meier(grokking_step: Any, final_step: Any, confidence: float = 0.95) 
 
     Args:
       grokking_step: [L], NaN for a lane that never grokked.
-      final_step: [L], the last step at which each lane was watched.
+      watched_step: [L], the last step at which each lane could have been seen to grok.
       confidence: the level of the interval.
 
     Reference: Kaplan and Meier 1958; Borgan and Liestøl 1990 for the log-log interval.
 
     Raises:
-      ValueError: if there is no lane, or a lane grokked after its final step.
+      ValueError: if there is no lane, a lane grokked after it was watched, or confidence is not
+        between 0 and 1.
     """
-    grokking_step, final_step = _lanes(grokking_step, final_step)
+    confidence = check_confidence(confidence)
+    grokking_step, watched_step = _lanes(grokking_step, watched_step)
     if not len(grokking_step):
         raise ValueError("a Kaplan-Meier curve needs at least one lane, got none.")
-    estimate = scipy.stats.ecdf(_censored(grokking_step, final_step)).sf
+    estimate = scipy.stats.ecdf(_censored(grokking_step, watched_step)).sf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # undefined where filled in below
         interval = estimate.confidence_interval(confidence, method="log-log")
-    observed = np.where(np.isnan(grokking_step), final_step, grokking_step)
+    observed = np.where(np.isnan(grokking_step), watched_step, grokking_step)
     step = np.r_[0.0, estimate.quantiles]
     survival = np.r_[1.0, estimate.probabilities]
     low = np.r_[np.nan, interval.low.probabilities]
@@ -102,7 +166,7 @@ def kaplan_meier(grokking_step: Any, final_step: Any, confidence: float = 0.95) 
     return Curve(step, survival, low, high)
 
 
-def median(grokking_step: Any, final_step: Any, confidence: float = 0.95) -> Estimate:
+def median(grokking_step: Any, watched_step: Any, confidence: float = 0.95) -> Estimate:
     """Median grokking step: the first step by which the Kaplan-Meier curve is at or below one half.
 
     The interval holds the steps at which one half is inside the curve's own interval. The median
@@ -115,7 +179,7 @@ def median(grokking_step: Any, final_step: Any, confidence: float = 0.95) -> Est
     Raises:
       ValueError: as `kaplan_meier`.
     """
-    curve = kaplan_meier(grokking_step, final_step, confidence)
+    curve = kaplan_meier(grokking_step, watched_step, confidence)
     return Estimate(
         _first_at_or_below_half(curve.step, curve.survival, np.inf),
         _first_at_or_below_half(curve.step, curve.low, curve.step[-1]),
@@ -131,49 +195,55 @@ def grokking_probability(grokking_step: Any, confidence: float = 0.95) -> Estima
       confidence: the level of the interval.
 
     Raises:
-      ValueError: if there is no lane.
+      ValueError: if there is no lane, or confidence is not between 0 and 1.
     """
-    grokked = ~np.isnan(np.asarray(grokking_step, dtype=float).ravel())
+    confidence = check_confidence(confidence)
+    grokked = ~np.isnan(_steps("grokking_step", grokking_step))
     if not len(grokked):
         raise ValueError("a probability of grokking needs at least one lane, got none.")
     return Estimate(float(grokked.mean()), *_wilson(int(grokked.sum()), len(grokked), confidence))
 
 
-def log_rank(grokking_step: Any, final_step: Any, group: Any) -> float:
+def log_rank(grokking_step: Any, watched_step: Any, group: Any) -> float:
     """p-value of the log-rank test that two groups of lanes grok equally fast; 1 if none grokked.
 
     Args:
       grokking_step: [L], NaN for a lane that never grokked.
-      final_step: [L].
-      group: [L], which of two groups each lane belongs to: any two different values.
+      watched_step: [L], the last step at which each lane could have been seen to grok.
+      group: [L], which of two groups each lane belongs to: any two different values, NaN among
+        them, which lanes that have no such column share.
 
     Raises:
-      ValueError: if there are not exactly two groups.
+      ValueError: if there are not exactly two groups, of numbers or of text.
+
+    Reference: Mantel 1966.
     """
-    grokking_step, final_step = _lanes(grokking_step, final_step)
-    group = np.asarray(group)
-    names = np.unique(group)
-    if group.shape != grokking_step.shape or len(names) != 2:
+    grokking_step, watched_step = _lanes(grokking_step, watched_step)
+    names, cells = _groups("group", group, len(grokking_step))
+    if len(names) != 2:
         raise ValueError(
-            f"the log-rank test compares two groups, got group of shape {group.shape} with the "
-            f"values {names.tolist()}; select two of them first."
+            f"the log-rank test compares two groups, got the {len(names)} {shown(names.tolist())} "
+            "in group; select two of them first."
         )
-    first, second = (_censored(grokking_step[group == g], final_step[group == g]) for g in names)
+    first, second = (
+        _censored(grokking_step[cells == cell], watched_step[cells == cell]) for cell in (0, 1)
+    )
     with np.errstate(invalid="ignore", divide="ignore"):  # no event: 0 / 0
         p_value = float(scipy.stats.logrank(first, second).pvalue)
     return 1.0 if np.isnan(p_value) else p_value
 
 
 def summary(
-    grokking_step: Any, final_step: Any, confidence: float = 0.95, **groups: Any
+    grokking_step: Any, watched_step: Any, confidence: float = 0.95, **groups: Any
 ) -> xarray.Dataset:
     """Censored statistics of every group of lanes: a small table, one dimension for each column.
 
     Args:
       grokking_step: [L], NaN for a lane that never grokked.
-      final_step: [L].
+      watched_step: [L], the last step at which each lane could have been seen to grok.
       confidence: the level of both intervals.
-      **groups: columns [L] that name the groups, such as `alpha=dataset.alpha`.
+      **groups: columns [L] that name the groups, such as `alpha=dataset.alpha`. Lanes that have no
+        value there, which is NaN, are a group of their own, the last one.
 
     Returns:
       A dataset with the dimensions `groups` and the variables n, n_grokked; median, low, high in
@@ -181,62 +251,113 @@ def summary(
       hold no lane have n = 0 and NaN. `.to_dataframe()` prints it as rows.
 
     Example:
-      survival.summary(ds.grokking_step, ds.final_step, optimizer=ds.optimizer, alpha=ds.alpha)
+      >>> from grokjax import survival
+      >>> table = survival.summary([40, 60, 50, float("nan")], [80] * 4, alpha=[0.5, 0.5, 0.5, 0.3])
+      >>> table["median"].values.tolist(), table.n_grokked.values.tolist()
+      ([inf, 50.0], [0, 3])
 
     Raises:
-      ValueError: if a column does not have one value for each lane.
+      ValueError: if a column does not have one value for each lane, mixes numbers and text, or has
+        the name of a statistic; if the groups have far more combinations than there are lanes.
     """
-    grokking_step, final_step = _lanes(grokking_step, final_step)
-    columns = {name: np.asarray(column) for name, column in groups.items()}
-    for name, column in columns.items():
-        if column.shape != grokking_step.shape:
+    confidence = check_confidence(confidence)
+    grokking_step, watched_step = _lanes(grokking_step, watched_step)
+    lanes = len(grokking_step)
+    values, places = {}, []
+    for name, column in groups.items():
+        if name in STATISTICS:
             raise ValueError(
-                f"column {name!r} has shape {column.shape} for {len(grokking_step)} lanes; give "
-                "one value for each lane."
+                f"{name!r} is a statistic of the summary and cannot be a group too; give the "
+                f"column another name, such as {name}_group=..."
             )
-    values = {name: np.unique(column) for name, column in columns.items()}
+        values[name], place = _groups(f"column {name!r}", column, lanes)
+        places.append(place)
     shape = tuple(len(v) for v in values.values())
-    names = ("n", "n_grokked", "median", "low", "high", "probability", "p_low", "p_high")
-    table = {name: np.zeros(shape, int) for name in names[:2]}
-    table |= {name: np.full(shape, np.nan) for name in names[2:]}
-    for cell in np.ndindex(shape):
-        inside = np.ones(len(grokking_step), bool)
-        for (name, column), i in zip(columns.items(), cell, strict=True):
-            inside &= column == values[name][i]
-        if not inside.any():
-            continue
-        steps, ends = grokking_step[inside], final_step[inside]
-        row = (inside.sum(), np.sum(~np.isnan(steps)), *median(steps, ends, confidence))
-        row += grokking_probability(steps, confidence)
-        for name, value in zip(names, row, strict=True):
-            table[name][cell] = value
-    dataset = xarray.Dataset({k: (tuple(columns), v) for k, v in table.items()}, coords=values)
+    if math.prod(shape) > MAX_EMPTY * max(1, lanes):
+        raise ValueError(
+            f"the columns {list(groups)} have {math.prod(shape):,} combinations for {lanes} lanes; "
+            "name fewer of them."
+        )
+    table: dict[str, np.ndarray] = {name: np.zeros(shape, int) for name in STATISTICS[:2]}
+    table |= {name: np.full(shape, np.nan) for name in STATISTICS[2:]}
+    cells = np.array(places, dtype=int).reshape(len(places), lanes).T
+    for cell in np.unique(cells, axis=0) if lanes else ():
+        inside = (cells == cell).all(axis=1)
+        steps = grokking_step[inside]
+        row = (inside.sum(), np.sum(~np.isnan(steps)))
+        row += (*median(steps, watched_step[inside], confidence),)
+        row += (*grokking_probability(steps, confidence),)
+        for name, value in zip(STATISTICS, row, strict=True):
+            table[name][tuple(cell)] = value
+    dataset = xarray.Dataset({k: (tuple(groups), v) for k, v in table.items()}, coords=values)
     for name in ("median", "low", "high"):
         dataset[name].attrs["units"] = "steps"
     return dataset.assign_attrs(confidence=confidence)
 
 
-def _lanes(grokking_step: Any, final_step: Any) -> tuple[np.ndarray, np.ndarray]:
-    grokking_step = np.asarray(grokking_step, dtype=float)
-    final_step = np.asarray(final_step, dtype=float)
-    if grokking_step.ndim != 1 or grokking_step.shape != final_step.shape:
+def _groups(name: str, column: Any, lanes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The different values of a column, in order, and the place of each lane among them."""
+    try:
+        values = np.asarray(column)
+        if values.dtype.kind == "O":
+            kinds = {_kind(value) for value in values.flat}
+            known = {"text": str, "number": float}
+            values = values.astype(known.get(kinds.pop(), object) if len(kinds) == 1 else object)
+        elif values.dtype.kind == "V":  # bfloat16 and its like
+            values = values.astype(float)
+    except (OverflowError, TypeError, ValueError):
+        values = np.empty((), object)
+    if values.dtype.kind not in "biufU" or values.shape != (lanes,):
         raise ValueError(
-            "grokking_step and final_step need one value for each lane, got shapes "
-            f"{grokking_step.shape} and {final_step.shape}."
+            f"{name} must be numbers or text, not both, one for each of the {lanes} lanes, got "
+            f"shape {list(values.shape)}: {shown(column)}."
         )
-    wrong = ~(final_step >= 0) | (grokking_step > final_step)
+    return np.unique(values, return_inverse=True)  # NaN is one value there
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, str):
+        return "text"
+    return "number" if isinstance(value, numbers.Real) else "other"
+
+
+def _check_steps(steps: Any) -> np.ndarray:
+    steps = check_array("steps", steps, kinds="iuf", shape=("T",))
+    if not (np.diff(steps) > 0).all():  # NaN fails too
+        raise ValueError(
+            f"steps must increase from one measurement to the next, got {shown(steps)}."
+        )
+    return steps
+
+
+def _steps(name: str, values: Any) -> np.ndarray:
+    return check_array(name, values, kinds="iuf", shape=("L",)).astype(float)
+
+
+def _lanes(grokking_step: Any, watched_step: Any) -> tuple[np.ndarray, np.ndarray]:
+    grokking_step = _steps("grokking_step", grokking_step)
+    watched_step = _steps("watched_step", watched_step)
+    if grokking_step.shape != watched_step.shape:
+        raise ValueError(
+            "grokking_step and watched_step must have one value for each lane, got shapes "
+            f"{grokking_step.shape} and {watched_step.shape}."
+        )
+    grokked = ~np.isnan(grokking_step)
+    wrong = ~(watched_step >= 0) | (grokking_step > watched_step) | (grokking_step < 0)
+    wrong |= np.isinf(np.where(grokked, grokking_step, watched_step))
     if wrong.any():
         i = int(wrong.argmax())
         raise ValueError(
-            f"lane {i} has grokking_step={grokking_step[i]} and final_step={final_step[i]}; a lane "
-            "groks (or is NaN) no later than its final step, which is a number of at least 0."
+            f"lane {i} has grokking_step={grokking_step[i]} and watched_step={watched_step[i]}; "
+            "both must be finite and at least 0, and a lane groks (or is NaN) no later than it was "
+            "watched."
         )
-    return grokking_step, final_step
+    return grokking_step, watched_step
 
 
-def _censored(grokking_step: np.ndarray, final_step: np.ndarray) -> scipy.stats.CensoredData:
+def _censored(grokking_step: np.ndarray, watched_step: np.ndarray) -> scipy.stats.CensoredData:
     grokked = ~np.isnan(grokking_step)
-    return scipy.stats.CensoredData(uncensored=grokking_step[grokked], right=final_step[~grokked])
+    return scipy.stats.CensoredData(uncensored=grokking_step[grokked], right=watched_step[~grokked])
 
 
 def _wilson(count: int, total: int, confidence: float) -> tuple[float, float]:

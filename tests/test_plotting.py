@@ -12,6 +12,7 @@ from grokjax.results import SweepResult, build_dataset, concatenate
 
 BUDGET = 1000
 STEPS = np.arange(0, BUDGET + 1, 20)
+WATCHED = BUDGET - 2 * 20  # with a patience of 3 measurements
 ALPHAS = (0.3, 0.5, 0.7)
 SEEDS = 6
 
@@ -21,7 +22,7 @@ def make(scale=1.0):
     alpha, seed = np.repeat(ALPHAS, SEEDS), np.tile(np.arange(SEEDS), 3)
     times = np.where(alpha == 0.3, np.inf, scale * (800 - 1000 * alpha + 20 * seed))
     times = np.ceil(times / 20) * 20
-    final = np.minimum(times + 40, BUDGET)
+    final = np.minimum(times + 40, BUDGET).astype(int)
     final[0] = 100
     measured = final[:, None] >= STEPS
     test = np.where(measured, (times[:, None] <= STEPS).astype(float), np.nan)
@@ -66,7 +67,7 @@ def test_grokking_time_draws_every_lane_once(result):
     )
     np.testing.assert_array_equal(seeds.get_ydata(), dataset.grokking_step.dropna("lane"))
     np.testing.assert_array_equal(censored.get_xdata(), [0.3] * 5)
-    np.testing.assert_array_equal(censored.get_ydata(), [BUDGET] * 5)
+    np.testing.assert_array_equal(censored.get_ydata(), [WATCHED] * 5)
     assert censored.get_marker() == "^"
     assert censored.get_markerfacecolor() == "none"
     np.testing.assert_array_equal([diverged.get_xdata(), diverged.get_ydata()], [[0.3], [100]])
@@ -87,7 +88,7 @@ def test_grokking_time_draws_the_median_and_its_interval(result):
     assert len(bars.get_segments()) == 2
     for i, alpha in enumerate(ALPHAS[1:], 1):
         lanes = result.dataset.isel(lane=result.dataset.alpha.values == alpha)
-        expected = survival.median(lanes.grokking_step, lanes.final_step)
+        expected = survival.median(lanes.grokking_step, lanes.watched_step)
         assert middle.get_ydata()[i] == expected.value
         segment = bars.get_segments()[i - 1]
         np.testing.assert_array_equal(segment[:, 1], [expected.low, expected.high])
@@ -96,10 +97,31 @@ def test_grokking_time_draws_the_median_and_its_interval(result):
 def test_an_interval_without_upper_end_reaches_up_to_the_censored_lanes(result):
     dataset = result.dataset.copy(deep=True)
     dataset.grokking_step[SEEDS : SEEDS + 2] = np.nan  # two of the six at alpha = 0.5
-    dataset.final_step[SEEDS : SEEDS + 2] = BUDGET
+    dataset.watched_step[SEEDS : SEEDS + 2] = WATCHED
+    dataset.watched_step[SEEDS + 2 :] = BUDGET  # of lanes that grokked it says nothing
     (ax,) = plotting.grokking_time(dataset).axes
     (bars,) = (c for c in ax.collections if c.get_label() == "_interval")
-    assert bars.get_segments()[0][1, 1] == BUDGET
+    assert bars.get_segments()[0][1, 1] == WATCHED
+
+
+def test_interrupted_lanes_are_drawn_as_censored(result):
+    dataset = result.dataset.isel(lane=slice(1, SEEDS)).copy(deep=True)
+    dataset["outcome"] = ("lane", ["interrupted"] * 5)
+    dataset.watched_step[:] = np.arange(5) * 20  # the first of them has only begun
+    (ax,) = plotting.grokking_time(dataset).axes
+    (censored,) = lines(ax, "_censored")
+    np.testing.assert_array_equal(censored.get_ydata(), dataset.watched_step[1:])
+    assert labels(ax)[-2:] == ["not grokked (censored)", "not drawn: 1 at step 0"]
+
+
+@pytest.mark.parametrize("grokked", [False, True])
+def test_lanes_that_are_all_at_step_0_are_counted(result, grokked):
+    dataset = result.dataset.copy(deep=True)
+    for name in ("grokking_step", "watched_step", "final_step"):
+        dataset[name][:] = 0 if grokked or name != "grokking_step" else np.nan
+    figure = plotting.grokking_time(dataset)
+    figure.draw_without_rendering()
+    assert labels(figure.axes[0])[-1] == "not drawn: 18 at step 0"
 
 
 def test_too_few_seeds_for_an_interval_give_no_bar(result):
@@ -119,6 +141,30 @@ def test_groups_have_their_own_colour_marker_and_place(two):
     assert labels(ax)[:2] == ["sgd", "adamw"]
     numbers = plotting.grokking_time(two, by="seed").axes[0]
     assert labels(numbers)[0] == "seed = 0"
+
+
+def test_lanes_without_a_group_are_a_group_of_their_own(result):
+    """NaN or no word, which `concatenate` gives to lanes that have no such column."""
+    decayed = SweepResult(result.dataset.assign_coords(weight_decay=("lane", [0.5] * 18)))
+    joined = concatenate([decayed, make(0.5)])
+    (ax,) = plotting.grokking_time(joined, by="weight_decay").axes
+    assert labels(ax)[:2] == ["weight_decay = 0.5", "no weight_decay"]
+    counts = [len(line.get_xdata()) for line in lines(ax, "_grokked")]
+    assert counts == [12, 12]
+    (ax,) = plotting.curves(joined, ["test_loss"], weight_decay=np.nan, seed=0, alpha=0.5).axes
+    lane = (joined.dataset.weight_decay.isnull() & (joined.dataset.seed == 0)).values
+    lane &= joined.dataset.alpha.values == 0.5
+    expected = joined.dataset.test_loss[lane.argmax()].dropna("time")
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), expected)
+    words = joined.dataset.assign_coords(network=("lane", ["mlp"] * 18 + [""] * 18))
+    assert labels(plotting.grokking_time(words, by="network").axes[0])[:2] == ["mlp", "no network"]
+
+
+def test_groups_of_large_numbers_have_names_of_their_own(result):
+    seeds = result.dataset.seed.values + 10**7
+    (ax,) = plotting.grokking_time(result.dataset.assign_coords(seed=("lane", seeds)), "seed").axes
+    assert labels(ax)[:2] == ["seed = 1e+07", "seed = 10000001"]
+    assert len(lines(ax, "_median")) == SEEDS
 
 
 def test_nothing_grokked_can_still_be_drawn(result):
@@ -280,6 +326,194 @@ def test_nothing_global_changes(result):
     assert dict(matplotlib.rcParams) == before
 
 
+# --------------------------------------------------------------------------------------------
+# What cannot be drawn
+# --------------------------------------------------------------------------------------------
+
+OF_LANES = [
+    plotting.grokking_time,
+    plotting.accuracy_curves,
+    plotting.loss_curves,
+    plotting.alpha_sweep_figure,
+    plotting.training_figure,
+    plotting.ipr_curve,
+    lambda data: plotting.curves(data, ["test_loss"]),
+    lambda data: plotting.over_lanes(data, "test_loss"),
+]
+
+
+@pytest.mark.parametrize("draw", OF_LANES)
+def test_figures_of_lanes_need_lanes(result, draw):
+    for wrong, message in (
+        (None, "data must be a SweepResult"),
+        ("results", "data must be a SweepResult"),
+        (result.dataset.test_loss, "data must be a SweepResult"),
+        (result.dataset.isel(lane=[]), "data has no lanes"),
+        (result.select([]), "data has no lanes"),
+        (result.table(), "before table"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            draw(wrong)
+
+
+@pytest.mark.parametrize(
+    "draw", [plotting.grokking_time, plotting.alpha_sweep_figure, plotting.accuracy_curves]
+)
+def test_lanes_without_alpha_have_no_place(result, draw):
+    dataset = result.dataset.copy(deep=True)
+    dataset.alpha[0] = np.nan
+    with pytest.raises(ValueError, match="every lane needs an alpha"):
+        draw(dataset)
+    with pytest.raises(ValueError, match="'alpha' is no lane column"):
+        draw(dataset.drop_vars("alpha"))
+
+
+@pytest.mark.parametrize("draw", [plotting.grokking_time, plotting.alpha_sweep_figure])
+def test_a_dataset_that_lacks_a_variable_is_refused(result, draw):
+    with pytest.raises(ValueError, match="data lacks 'watched_step'"):
+        draw(result.dataset.drop_vars("watched_step"))
+
+
+@pytest.mark.parametrize("confidence", [0, 95, "a"])
+@pytest.mark.parametrize("draw", [plotting.grokking_time, plotting.alpha_sweep_figure])
+def test_confidence_lies_between_0_and_1(result, draw, confidence):
+    with pytest.raises(ValueError, match="confidence must be"):
+        draw(result, confidence=confidence)
+
+
+@pytest.mark.parametrize("by", ["optimiser", "step", "grokking_step", "", 3, ["seed"]])
+def test_groups_are_of_a_lane_column(result, by):
+    with pytest.raises(ValueError, match="is no lane column"):
+        plotting.grokking_time(result, by)
+
+
+@pytest.mark.parametrize("value", [99, "0", [0, 1], None, {}, np.nan])
+def test_selected_values_must_be_there(result, value):
+    with pytest.raises(ValueError, match="no lane has seed="):
+        plotting.accuracy_curves(result, seed=value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "options", "message"),
+    [
+        ("test_loss", {}, "variables must be names"),
+        ([], {}, "variables must be names"),
+        (None, {}, "variables must be names"),
+        (["final_step"], {}, "'final_step' was not measured"),
+        ([3], {}, "3 was not measured"),
+        ([["test_loss"]], {}, "was not measured"),
+        (["test_loss"], {"yscale": "logarithmic"}, 'yscale must be "linear" or "log"'),
+        (["test_loss"], {"xscale": 3}, 'xscale must be "linear" or "log"'),
+    ],
+)
+def test_curves_need_names_of_measurements(result, variables, options, message):
+    with pytest.raises(ValueError, match=message):
+        plotting.curves(result, variables, **options)
+
+
+def test_measurements_may_be_named_in_an_array(result):
+    names = np.array(["train_loss", "test_loss"])
+    assert len(plotting.curves(result, names).axes[0].lines) == 2
+
+
+@pytest.mark.parametrize("ax", [3, "ax", plotting.new_figure(1, 2)[1], plotting.new_figure()[0]])
+def test_axes_must_be_axes(result, ax):
+    for draw in (
+        lambda ax: plotting.grokking_time(result, ax=ax),
+        lambda ax: plotting.curves(result, ["test_loss"], ax),
+        lambda ax: plotting.heatmap(np.eye(2), ax),
+        lambda ax: plotting.phase_histogram({"a": [0.0]}, ax),
+        lambda ax: plotting.accuracy_against_width([1], {"a": [0.5]}, ax),
+        plotting.legend_above,
+    ):
+        with pytest.raises(ValueError, match="ax must be"):
+            draw(ax)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plotting.heatmap(np.zeros((0, 3))), "at least one finite entry"),
+        (lambda: plotting.heatmap([[np.nan]]), "at least one finite entry"),
+        (lambda: plotting.heatmap([1.0]), "matrix must be an array of .* shape"),
+        (lambda: plotting.heatmap([["a"]]), "matrix must be an array of"),
+        (lambda: plotting.heatmap([[1.0]], colorbar="no"), "colorbar must be True or False"),
+        (lambda: plotting.phase_histogram([[0.1]]), "phases must be a mapping"),
+        (lambda: plotting.phase_histogram({}), "phases is empty"),
+        (lambda: plotting.phase_histogram({"a": [4.0]}), r"must be phases in .*, got 4; use"),
+        (lambda: plotting.phase_histogram({"a": [np.nan]}), "at least one phase"),
+        (lambda: plotting.phase_histogram({"a": ["x"]}), r"phases\['a'\] must be an array"),
+        (lambda: plotting.phase_histogram({"a": [0.1]}, bins=0), "bins must be a positive integer"),
+        (lambda: plotting.accuracy_against_width([1], [0.5]), "accuracies must be a mapping"),
+        (lambda: plotting.accuracy_against_width([1], {}), "accuracies is empty"),
+        (lambda: plotting.accuracy_against_width([1], {"a": [95.0]}), "fractions .*, got 95"),
+        (lambda: plotting.accuracy_against_width([0], {"a": [0.5]}), "width must be positive"),
+        (lambda: plotting.accuracy_against_width(1, {"a": [0.5]}), "width must be an array"),
+        (lambda: plotting.data_efficiency([0.5], [0.5]), "accuracies must be a mapping"),
+        (lambda: plotting.data_efficiency([50], {"a": [0.5]}), "alphas must be fractions"),
+        (lambda: plotting.data_efficiency([], {"a": []}), "alphas must be fractions"),
+        (lambda: plotting.data_efficiency([0.5], {"a": [0.5]}, columns=0), "columns must be"),
+        (lambda: plotting.new_figure(0), "rows must be a positive integer"),
+        (lambda: plotting.new_figure(1, 1.5), "columns must be a positive integer"),
+        (lambda: plotting.new_figure(size=(4, 0)), r"size\[1\] must be"),
+        (lambda: plotting.new_figure(size=4), "size must be an array of .* shape"),
+        (lambda: plotting.colour_scale([]), "values is empty"),
+        (lambda: plotting.colour_scale([np.nan]), "values must be .* finite"),
+        (lambda: plotting.label_log(3), "axis must be a logarithmic one"),
+        (lambda: plotting.label_log(plotting.new_figure()[1].xaxis), "axis must be a logarithmic"),
+        (lambda: plotting.legend_above(plotting.new_figure()[1], [], 0), "columns must be"),
+        (lambda: plotting.legend_above(plotting.new_figure()[1], "a"), "handles must be lines"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
+def test_phases_in_float32_reach_up_to_pi():
+    (ax,) = plotting.phase_histogram({"a": np.array([np.pi, -np.pi], np.float32)}).axes
+    density, edges, _ = ax.patches[0].get_data()
+    np.testing.assert_allclose(np.sum(density * np.diff(edges)), 1)
+
+
+@pytest.mark.parametrize("name", ["a/b", "../a", "", None, 3, "a\0"])
+def test_a_figure_is_saved_under_a_plain_name(tmp_path, name):
+    figure, _ = plotting.new_figure()
+    with pytest.raises(ValueError, match="name must be that of a file"):
+        plotting.save(figure, tmp_path, name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_figure_is_saved_into_a_folder(result, tmp_path):
+    figure, ax = plotting.new_figure()
+    (tmp_path / "file").touch()
+    for directory in (tmp_path / "file", tmp_path / "file" / "inside"):
+        with pytest.raises(ValueError, match="directory must be a folder"):
+            plotting.save(figure, directory, "a")
+    for directory in (5, None, ""):
+        with pytest.raises(ValueError, match="directory must be a path"):
+            plotting.save(figure, directory, "a")
+    for wrong in (ax, result, None):
+        with pytest.raises(ValueError, match="fig must be a figure"):
+            plotting.save(wrong, tmp_path, "a")
+
+
+def test_figures_of_ones_own_have_the_toolkit(result):
+    step, middle, low, high = plotting.over_lanes(result, "test_accuracy")
+    with plotting.in_style():
+        figure, ax = plotting.new_figure()
+        colour = plotting.colour_scale(ALPHAS).to_rgba(0.5)
+        ax.plot(step, middle, color=colour, label="test", **plotting.TEST)
+        ax.plot(step, low, color=plotting.GREY, **plotting.TRAIN)
+        ax.set(xlabel=plotting.ALPHA, xscale="log")
+        plotting.label_log(ax.xaxis)
+        plotting.legend_above(ax)
+    figure.draw_without_rendering()
+    assert (low <= middle).all()
+    assert (middle <= high).all()
+    assert labels(ax) == ["test"]
+
+
 def test_pyplot_is_not_imported():
     sources = pathlib.Path(plotting.__file__).parent.glob("*.py")
     names = [
@@ -294,12 +528,10 @@ def test_pyplot_is_not_imported():
 
 
 def test_label_log_names_ranges_of_any_size():
-    from grokjax.plotting.style import label_log
-
     for low, high in ((15, 700), (300, 900), (1, 1e6), (2e-4, 9e-4)):
         figure, ax = plotting.new_figure()
         ax.set(xscale="log", xlim=(low, high))
-        label_log(ax.xaxis)
+        plotting.label_log(ax.xaxis)
         figure.draw_without_rendering()
         shown = [
             tick.label1.get_text()

@@ -49,12 +49,122 @@ def test_first_sustained_threshold_is_inclusive_and_axes_lead():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [(([1.0], [0], 0.99, 0), "patience"), (([1.0, 1.0], [0]), "one step")],
+    ("values", "expected"),
+    [
+        ([0, 0, 0, 0, 1], 40),  # one measurement, and the rule ended it there
+        ([0, 0, 1, 1, NAN], 20),
+        ([1, 1, 0, 1, NAN], 30),  # it fell again before
+        ([0, 1, NAN, 1, 1], 30),  # a missing measurement in between sustains nothing
+        ([0, 1, 1, 1, 0], 10),  # sustained without the rule
+        ([1, 1, 0, 0, 0], NAN),  # ended below the threshold
+        ([1, NAN, NAN, NAN, NAN], 0),
+        ([NAN] * 5, NAN),
+    ],
 )
-def test_first_sustained_refuses(arguments, message):
+def test_what_holds_when_a_rule_ends_a_record_is_sustained(values, expected):
+    steps = [0, 10, 20, 30, 40]
+    found = survival.first_sustained([values, values], steps, ended=[True, False])
+    np.testing.assert_array_equal(found[0], expected)
+    np.testing.assert_array_equal(found[1], survival.first_sustained(values, steps))
+
+
+def test_ended_records_against_a_loop_over_all_of_them():
+    records = np.array(np.meshgrid(*[[0.0, 1.0, NAN]] * 5)).reshape(5, -1).T
+    found = survival.first_sustained(records, np.arange(5), 0.5, 3, ended=True)
+    for record, step in zip(records, found, strict=True):
+        last = max(np.flatnonzero(~np.isnan(record)), default=-1)
+        starts = [
+            t
+            for t in range(last + 1)
+            if (record[t : last + 1] >= 0.5).all()
+            or (len(record[t : t + 3]) == 3 and (record[t : t + 3] >= 0.5).all())
+        ]
+        np.testing.assert_array_equal(step, starts[0] if starts else NAN)
+
+
+@pytest.mark.parametrize(
+    ("values", "steps", "options", "message"),
+    [
+        ([1.0], [0], {"patience": 0}, "patience must be a positive integer"),
+        ([1.0], [0], {"patience": 1.5}, "patience must be a positive integer"),
+        ([1.0], [0], {"threshold": "0.9"}, "threshold must be a finite number"),
+        ([1.0], [0], {"threshold": NAN}, "threshold must be a finite number"),
+        ([1.0, 1.0], [0], {}, "one step for each"),
+        ([1.0, 1.0], [2, 1], {}, "steps must increase"),
+        ([1.0, 1.0], [1, 1], {}, "steps must increase"),
+        ([1.0, 1.0], [0, NAN], {}, "steps must increase"),
+        ([1.0], ["a"], {}, "steps must be an array of"),
+        (["a"], [0], {}, "values must be an array of"),
+        ([1.0], [0], {"ended": 1}, "ended must be an array of booleans"),
+        ([[1.0]], [0], {"ended": [True, False]}, "one boolean for each record"),
+    ],
+)
+def test_first_sustained_refuses(values, steps, options, message):
     with pytest.raises(ValueError, match=message):
-        survival.first_sustained(*arguments)
+        survival.first_sustained(values, steps, **options)
+
+
+# --------------------------------------------------------------------------------------------
+# How long a lane was watched
+# --------------------------------------------------------------------------------------------
+
+
+def test_a_lane_is_watched_up_to_its_kth_last_measurement():
+    steps = np.array([0, 10, 20, 30, 40])
+    measured = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0], [0, 1, 0, 1, 0], [0] * 5], bool)
+    assert survival.watched_steps(steps, measured, 1).tolist() == [40, 30, 30, 0]
+    assert survival.watched_steps(steps, measured, 3).tolist() == [20, 10, 10, 0]
+    assert survival.watched_steps(steps, measured, 9).tolist() == [0, 0, 10, 0]
+    assert survival.watched_steps(steps, measured).dtype == steps.dtype
+    assert survival.watched_steps([], np.zeros((2, 0), bool)).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("patience", [1, 2, 4])
+def test_exactly_what_begins_while_a_lane_is_watched_is_seen(patience):
+    """Networks that stay at the threshold from some measurement on, up to the last one."""
+    steps = np.arange(8) * 5
+    start = np.arange(8)[:, None]
+    values = (np.arange(8) >= start).astype(float)
+    seen = ~np.isnan(survival.first_sustained(values, steps, 0.5, patience))
+    watched = survival.watched_steps(steps, np.ones((8, 8), bool), patience)
+    np.testing.assert_array_equal(seen, steps <= watched)
+
+
+@pytest.mark.parametrize(
+    ("steps", "measured", "patience", "message"),
+    [
+        ([1, 0], [[True, True]], 3, "steps must increase"),
+        ([0, 1], [True, True], 3, "measured must be an array of booleans of shape"),
+        ([0, 1], [[1, 1]], 3, "measured must be an array of booleans"),
+        ([0, 1], [[True]], 3, "measured must be an array of booleans of shape"),
+        ([0, 1], [[True, True]], "3", "patience must be a positive integer"),
+    ],
+)
+def test_watched_steps_refuses(steps, measured, patience, message):
+    with pytest.raises(ValueError, match=message):
+        survival.watched_steps(steps, measured, patience)
+
+
+def test_censoring_at_the_final_step_would_be_biased():
+    """Half of the lanes have a short budget, at whose end a grokking cannot be seen any more."""
+    patience, lanes = 4, 4000
+    steps = np.arange(1, 25)
+    times = np.random.default_rng(0).exponential(8.0, lanes)  # of the real grokking
+    budget = np.where(np.arange(lanes) % 2, 8, 24)[:, None]
+    measured = steps <= budget
+    values = np.where(measured, steps >= times[:, None], NAN)
+    grokking = survival.first_sustained(values, steps, 1.0, patience)
+    watched = survival.watched_steps(steps, measured, patience)
+    final = budget[:, 0]
+
+    def share_left(ends, step):
+        curve = survival.kaplan_meier(grokking, ends)
+        return curve.survival[np.searchsorted(curve.step, step, side="right") - 1]
+
+    truth = np.exp(-20 / 8)
+    error = np.sqrt(truth * (1 - truth) / (lanes / 2))  # of half of the lanes, a safe bound
+    assert abs(share_left(watched, 20) - truth) < 3 * error
+    assert share_left(final, 20) - truth > 4 * error  # later than it is
 
 
 def test_kaplan_meier_worked_by_hand():
@@ -141,8 +251,28 @@ def test_log_rank():
     assert survival.log_rank(both, both, group) < 1e-3
     assert survival.log_rank(np.r_[fast, fast], np.r_[fast, fast], group) == pytest.approx(1)
     assert survival.log_rank(np.full(4, NAN), np.ones(4), [0, 0, 1, 1]) == 1
-    with pytest.raises(ValueError, match="two groups"):
+    with pytest.raises(ValueError, match="compares two groups, got the 16"):
         survival.log_rank(both, both, np.arange(16))
+
+
+def test_lanes_without_a_group_are_a_group_of_their_own():
+    """NaN, which `concatenate` gives to lanes that have no such column."""
+    fast, slow = np.arange(1, 9) * 10.0, np.arange(1, 9) * 10.0 + 100
+    both = np.r_[fast, slow]
+    decay = np.repeat([1.0, NAN], 8)
+    named = survival.log_rank(both, both, np.repeat(["one", "none"], 8))
+    assert survival.log_rank(both, both, decay) == pytest.approx(named)
+    assert named < 1e-3
+    with pytest.raises(ValueError, match="compares two groups, got the 3"):
+        survival.log_rank(both, both, np.r_[2.0, decay[1:]])
+    with pytest.raises(ValueError, match="compares two groups, got the 1"):
+        survival.log_rank(both, both, np.full(16, NAN))
+    table = survival.summary(both, both, weight_decay=decay)
+    np.testing.assert_array_equal(table.weight_decay, [1.0, NAN])
+    assert table.n.values.tolist() == [8, 8]
+    np.testing.assert_array_equal(table["median"], [40, 140])
+    both_named = survival.summary(both, both, kind=np.repeat(["a", "b"], 8), weight_decay=decay)
+    assert both_named.n.values.tolist() == [[8, 0], [0, 8]]
 
 
 def test_summary_of_groups():
@@ -163,17 +293,87 @@ def test_summary_of_groups():
     assert len(table.to_dataframe()) == 4
 
 
-def test_summary_refuses_columns_of_another_length():
-    with pytest.raises(ValueError, match="'alpha' has shape"):
-        survival.summary([1, 2], [1, 2], alpha=[0.5])
+def test_summary_of_words_kept_as_objects():
+    table = survival.summary([1, 2], [1, 2], a=np.array(["x", "y"], object), b=[True, False])
+    assert table.n.sel(a="y", b=False) == 1
+    mixed = np.array([0.5, NAN, 1], object)
+    assert survival.summary([1, 2, 3], [3] * 3, a=mixed).n.values.tolist() == [1, 1, 1]
+    assert survival.summary([], []).n == 0
+    assert survival.summary([], [], a=[]).sizes == {"a": 0}
 
 
 @pytest.mark.parametrize(
-    ("steps", "ends"), [([20], [10]), ([NAN], [NAN]), ([1, 2], [1]), ([[1]], [[1]])]
+    ("column", "message"),
+    [
+        ([0.5], "column 'a' must be numbers or text"),
+        (0.5, "column 'a' must be numbers or text"),
+        (["x", 1, None], "column 'a' must be numbers or text, not both"),
+        (np.array(["x", 1, 2], object), "column 'a' must be numbers or text, not both"),
+        ([1, None, 2], "column 'a' must be numbers or text"),
+        ([[1], [2, 3], [4]], "column 'a' must be numbers or text"),
+        ([1j, 2j, 3j], "column 'a' must be numbers or text"),
+        ([10**400, 1, 2], "column 'a' must be numbers or text"),
+    ],
+)
+def test_groups_are_numbers_or_text(column, message):
+    with pytest.raises(ValueError, match=message):
+        survival.summary([1, 2, 3], [1, 2, 3], a=column)
+    with pytest.raises(ValueError, match=message.replace("column 'a'", "group")):
+        survival.log_rank([1, 2, 3], [1, 2, 3], column)
+
+
+@pytest.mark.parametrize("name", survival.STATISTICS)
+def test_summary_refuses_columns_named_like_its_numbers(name):
+    with pytest.raises(ValueError, match=f"'{name}' is a statistic of the summary"):
+        survival.summary([1, 2], [1, 2], **{name: [0, 1]})
+
+
+def test_summary_refuses_more_cells_than_lanes_can_fill():
+    columns = {name: np.arange(100) for name in "abc"}
+    with pytest.raises(ValueError, match=r"1,000,000 combinations for 100 lanes"):
+        survival.summary(np.arange(100), np.arange(100), **columns)
+
+
+# --------------------------------------------------------------------------------------------
+# Lanes that cannot be
+# --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("steps", "ends"),
+    [
+        ([20], [10]),
+        ([NAN], [NAN]),
+        ([NAN], [INF]),
+        ([INF], [INF]),
+        ([-3.0], [5.0]),
+        ([NAN], [-1]),
+        ([1, 2], [1]),
+        ([[1]], [[1]]),
+        (["a"], ["b"]),
+        ([True], [5]),  # whether it grokked, in place of when
+        (None, [5]),
+    ],
 )
 def test_impossible_lanes_are_refused(steps, ends):
-    with pytest.raises(ValueError, match="final_step"):
-        survival.median(steps, ends)
+    for statistic in (survival.median, survival.kaplan_meier, survival.summary):
+        with pytest.raises(ValueError, match=r"grokking_step|watched_step"):
+            statistic(steps, ends)
+
+
+@pytest.mark.parametrize("steps", ["a", [[1.0]], [True, False], None])
+def test_a_probability_needs_grokking_steps(steps):
+    with pytest.raises(ValueError, match="grokking_step must be an array of"):
+        survival.grokking_probability(steps)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95, -1, NAN, "a", None, True])
+def test_confidence_lies_between_0_and_1(confidence):
+    for statistic in (survival.kaplan_meier, survival.median, survival.summary):
+        with pytest.raises(ValueError, match="confidence must be"):
+            statistic([1.0, 2.0], [2, 2], confidence)
+    with pytest.raises(ValueError, match="confidence must be"):
+        survival.grokking_probability([1.0, 2.0], confidence)
 
 
 def test_no_lane_is_refused():

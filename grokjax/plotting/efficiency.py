@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from grokjax.plotting.style import GREY, PALETTE, Figure, new_figure, style
-from grokjax.plotting.sweeps import ALPHA
+from grokjax.checks import check_array, check_integer
+from grokjax.plotting.style import ALPHA, GREY, PALETTE, Figure, new_figure, style
+from grokjax.plotting.weights import accuracy_rows
 
 
 @style
@@ -23,19 +24,15 @@ def data_efficiency(alphas: Any, accuracies: Mapping[str, Any], *, columns: int 
     Reference: S1 figure 4; Power et al. 2022, figure 2.
 
     Raises:
-      ValueError: without settings, or if one does not have a row for each alpha.
+      ValueError: without settings or alphas, if a setting does not have a row for each alpha, or
+        something is no fraction.
     """
-    alphas = np.asarray(alphas)
-    if not accuracies:
-        raise ValueError("accuracies is empty; give at least one setting.")
-    values = {name: np.asarray(best) for name, best in accuracies.items()}
-    for name, best in values.items():
-        if best.shape[:1] != alphas.shape or best.ndim > 2:
-            raise ValueError(
-                f"accuracies[{name!r}] has shape {best.shape}; give one row for each of the "
-                f"{len(alphas)} alphas."
-            )
-    values = {name: best.reshape(len(alphas), -1) for name, best in values.items()}
+    alphas = check_array("alphas", alphas, kinds="iuf", shape=("A",), finite=True)
+    if not alphas.size or (alphas < 0).any() or (alphas > 1).any():
+        raise ValueError(f"alphas must be fractions between 0 and 1, got {alphas.tolist()}.")
+    columns = check_integer("columns", columns, at_least=1)
+    values = accuracy_rows(accuracies, len(alphas), "alphas")
+    columns = min(columns, len(values))
     rows = -(-len(values) // columns)
     figure, axes = new_figure(
         rows, columns, size=(2.4 * columns, 1.7 * rows + 0.4),

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -16,10 +17,21 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure as _Figure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter, StrMethodFormatter
 
+from grokjax.checks import (
+    check_array,
+    check_integer,
+    check_number,
+    check_path,
+    shown,
+)
+
 # Okabe and Ito's colours, which colour-blind readers can tell apart; their yellow is too pale.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "D", "v", "P", "p", "X", "h")  # one more than colours
 GREY = "#777777"
+ALPHA = r"training fraction $\alpha$"  # the label of an axis
+TEST: Any = {"linestyle": "-"}  # the line of what is measured on test rows
+TRAIN: Any = {"linestyle": (0, (3, 1.5)), "linewidth": 1}  # and on training rows
 
 STYLE: Any = {
     "axes.labelsize": 9,
@@ -68,16 +80,46 @@ def new_figure(
 
     Returns:
       The figure, and the axes as `Figure.subplots(rows, columns, **kwargs)` gives them.
+
+    Raises:
+      ValueError: if rows, columns or a size is not positive.
     """
-    figure = Figure(figsize=size, layout="constrained")
+    rows = check_integer("rows", rows, at_least=1, below=1001)
+    columns = check_integer("columns", columns, at_least=1, below=1001)
+    inches = check_array("size", size, kinds="iuf", shape=(2,)).tolist()
+    for i, length in enumerate(inches):
+        check_number(f"size[{i}]", length, above=0)
+    figure = Figure(figsize=(inches[0], inches[1]), layout="constrained")
     return figure, figure.subplots(rows, columns, **kwargs)
 
 
 @style
 def save(fig: _Figure, directory: str | os.PathLike, name: str) -> list[pathlib.Path]:
-    """Write `name.png` (150 dots per inch) and `name.svg` into a directory; returns their paths."""
-    directory = pathlib.Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    """Write `name.png` (150 dots per inch) and `name.svg` into a directory; returns their paths.
+
+    Args:
+      fig: what to save.
+      directory: where to; it is made if it does not exist.
+      name: of the files, without a folder and without their suffix.
+
+    Raises:
+      ValueError: for something else than a figure, a directory that is a file, or such a name.
+    """
+    if not isinstance(fig, _Figure):
+        raise ValueError(f"fig must be a figure, as plotting.new_figure()[0], got {shown(fig)}.")
+    directory = check_path("directory", directory)
+    if not isinstance(name, str) or not name or set(name) & {"/", "\\", "\0"}:
+        raise ValueError(
+            f"name must be that of a file, such as 'grokking_time', got {shown(name)}; folders "
+            "belong into directory."
+        )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(
+            f"directory must be a folder, or one to be made, and {str(directory)!r} or a part of "
+            "it is a file."
+        ) from None
     paths = [directory / f"{name}.{suffix}" for suffix in ("png", "svg")]
     fig.savefig(paths[0], dpi=150)
     fig.savefig(paths[1], metadata={"Date": None})
@@ -85,23 +127,55 @@ def save(fig: _Figure, directory: str | os.PathLike, name: str) -> list[pathlib.
 
 
 def axes_or_new(ax: Axes | None) -> tuple[_Figure, Axes]:
-    """The given axes and their figure, or new ones."""
+    """The given axes and their figure, or new ones.
+
+    Raises:
+      ValueError: for anything but axes of a figure.
+    """
     if ax is None:
         return new_figure()
-    figure = ax.get_figure(root=True)
-    assert figure is not None
+    figure = ax.get_figure(root=True) if isinstance(ax, Axes) else None
+    if figure is None:
+        raise ValueError(
+            "ax must be the axes of a figure, such as plotting.new_figure()[1], or None for a new "
+            f"one, got {shown(ax)}."
+        )
     return figure, ax
 
 
-def colour_scale(values: np.ndarray) -> ScalarMappable:
-    """Colours for numbers: viridis without its palest end."""
+def colour_scale(values: Any) -> ScalarMappable:
+    """Colours for numbers, from the lowest to the highest: viridis without its palest end.
+
+    `colour_scale(values).to_rgba(value)` is one of them, and `figure.colorbar` takes the scale.
+
+    Args:
+      values: numbers of any shape.
+
+    Raises:
+      ValueError: if there is none, or one that is not finite.
+    """
+    values = check_array("values", values, kinds="iuf", finite=True)
+    if not values.size:
+        raise ValueError("values is empty; a colour scale needs at least one number.")
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256))
     norm = Normalize(values.min(), values.max())
     return ScalarMappable(norm, ListedColormap(colours))
 
 
 def label_log(axis: Axis) -> None:
-    """Labels of a logarithmic axis: powers of ten, or plain numbers where those are too few."""
+    """Labels of a logarithmic axis: powers of ten, or plain numbers where those are too few.
+
+    Args:
+      axis: such as `ax.xaxis`, after its data or limits were set.
+
+    Raises:
+      ValueError: for anything but a logarithmic axis.
+    """
+    if not isinstance(axis, Axis) or axis.get_scale() != "log":
+        raise ValueError(
+            'axis must be a logarithmic one, such as ax.xaxis after ax.set_xscale("log"), got '
+            f"{shown(axis)}."
+        )
     low, high = axis.get_view_interval()
     decades = np.log10(high / low)
     if decades >= 2:
@@ -113,9 +187,28 @@ def label_log(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend_above(ax: Axes, handles: list[Any] | None = None, columns: int = 3) -> None:
-    """A legend above the axes, where it covers no data."""
-    options: dict[str, Any] = {} if handles is None else {"handles": handles}
+def legend_above(ax: Axes, handles: Sequence[Any] | None = None, columns: int = 3) -> None:
+    """A legend above the axes, where it covers no data.
+
+    Args:
+      ax: the axes.
+      handles: what it explains; by default everything in the axes that has a label.
+      columns: entries in a row.
+
+    Raises:
+      ValueError: for something else than axes, a number of columns that is not positive, or
+        handles that have no label.
+    """
+    if not isinstance(ax, Axes):
+        raise ValueError(f"ax must be matplotlib axes, got {shown(ax)}.")
+    columns = check_integer("columns", columns, at_least=1)
+    options: dict[str, Any] = {}
+    if handles is not None:
+        options["handles"] = list(handles) if np.iterable(handles) else [handles]
+        if not all(hasattr(handle, "get_label") for handle in options["handles"]):
+            raise ValueError(
+                f"handles must be lines and patches with labels, got {shown(handles)}."
+            )
     ax.legend(
         loc="lower left",
         bbox_to_anchor=(-0.02, 1.0),

@@ -2,7 +2,7 @@
 
 `data` is a `SweepResult` or its dataset. `**select` picks lanes by their columns, as in
 `accuracy_curves(result, optimizer="adamw", seed=0)`; what is left is pooled. In a median over lanes
-a lane that retired counts with its last measurement.
+a lane that retired, or was interrupted, counts with its last measurement.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,15 @@ from matplotlib.figure import Figure as AnyFigure
 from matplotlib.lines import Line2D
 
 from grokjax import survival
-from grokjax.plotting.lanes import Data, grouped, lanes_of, over_lanes, selected
+from grokjax.checks import check_choice, check_confidence, check_number, shown
+from grokjax.plotting.lanes import Data, alphas_of, grouped, lanes_of, over_lanes, selected
 from grokjax.plotting.style import (
+    ALPHA,
     GREY,
     MARKERS,
     PALETTE,
+    TEST,
+    TRAIN,
     Figure,
     axes_or_new,
     colour_scale,
@@ -30,12 +34,10 @@ from grokjax.plotting.style import (
     style,
 )
 
-ALPHA = r"training fraction $\alpha$"
-TEST: dict[str, Any] = {"linestyle": "-"}
-TRAIN: dict[str, Any] = {"linestyle": (0, (3, 1.5)), "linewidth": 1}
 GROKKED: dict[str, Any] = {"marker": "o", "markersize": 3, "markeredgewidth": 0, "alpha": 0.35}
 CENSORED: dict[str, Any] = {"marker": "^", "markerfacecolor": "none", "markersize": 5}
 DIVERGED: dict[str, Any] = {"marker": "x", "markersize": 4}
+TIMES = ("grokking_step", "watched_step", "final_step", "outcome")
 
 
 @style
@@ -44,9 +46,10 @@ def grokking_time(
 ) -> AnyFigure:
     """Grokking step against alpha: every lane, and the Kaplan-Meier median with its interval.
 
-    Lanes that had not grokked when their training stopped are hollow triangles at that step: they
-    are censored, and the median counts them as such. A bar that reaches up to them has no upper
-    end; where there are too few seeds for an interval there is no bar.
+    Lanes that had not grokked when their training ended, or was interrupted, are hollow triangles
+    at the last step at which they were watched (see `survival`): they are censored, and the median
+    counts them as such. Lanes that diverged are crosses where they did. A bar that reaches up to
+    the triangles has no upper end; where there are too few seeds for an interval there is no bar.
 
     Args:
       data: the sweep; lanes that share alpha and group are pooled.
@@ -55,20 +58,22 @@ def grokking_time(
       confidence: the level of the intervals.
 
     Raises:
-      ValueError: if there is no column `by`.
+      ValueError: if there is no lane, no column `by`, or a lane without alpha.
     """
+    confidence = check_confidence(confidence)
+    alphas = np.unique(alphas_of(lanes_of(data, *TIMES)))
     groups = grouped(data, by)
     figure, ax = axes_or_new(ax)
-    alphas = np.unique(lanes_of(data).alpha)
     spacing = np.diff(alphas).min() if len(alphas) > 1 else 0.1
     shifts = (
         (np.arange(len(groups)) - (len(groups) - 1) / 2) * spacing * min(0.14, 0.6 / len(groups))
     )
-    handles, barred, outcomes = [], False, set()
+    handles, barred, outcomes, unseen = [], False, set(), 0
     for i, (name, lanes) in enumerate(groups.items()):
         colour, marker = PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]
         barred |= _draw_medians(ax, lanes, shifts[i], colour, marker, confidence)
-        outcomes |= _draw_lanes(ax, lanes, shifts[i], colour)
+        kinds, at_zero = _draw_lanes(ax, lanes, shifts[i], colour)
+        outcomes, unseen = outcomes | kinds, unseen + at_zero
         if name:
             handles.append(_key(name, colour, marker=marker, linestyle="-"))
     interval = f", {100 * confidence:.3g} % interval" if barred else ""
@@ -78,6 +83,8 @@ def grokking_time(
         handles.append(_key("not grokked (censored)", GREY, **CENSORED))
     if "diverged" in outcomes:
         handles.append(_key("diverged", GREY, **DIVERGED))
+    if unseen:  # a logarithmic axis has no place for them
+        handles.append(_key(f"not drawn: {unseen} at step 0", GREY))
     ax.set(xlabel=ALPHA, ylabel="grokking step", yscale="log")
     label_log(ax.yaxis)
     legend_above(ax, handles, columns=2)
@@ -124,8 +131,10 @@ def alpha_sweep_figure(data: Data, by: str | None = None, *, confidence: float =
       confidence: the level of the intervals of the median.
 
     Raises:
-      ValueError: if there is no column `by`.
+      ValueError: as `grokking_time`.
     """
+    confidence = check_confidence(confidence)
+    alphas = alphas_of(lanes_of(data, *TIMES))
     groups = grouped(data, by)
     columns = 1 if len(groups) < 4 else 2
     rows = -(-len(groups) // columns)
@@ -134,7 +143,7 @@ def alpha_sweep_figure(data: Data, by: str | None = None, *, confidence: float =
     left, right = halves
     grokking_time(data, by, left.subplots(), confidence=confidence)
     panels = right.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    colours = colour_scale(lanes_of(data).alpha.values)  # one scale for all panels
+    colours = colour_scale(alphas)  # one scale for all panels
     for ax, (name, lanes) in zip(panels.flat, groups.items(), strict=False):
         _draw_by_alpha(ax, lanes, "accuracy", colours)
         ax.set(title=name, ylim=(-0.03, 1.03))
@@ -142,7 +151,7 @@ def alpha_sweep_figure(data: Data, by: str | None = None, *, confidence: float =
         ax.set_axis_off()
     right.supxlabel("step", fontsize=9)
     right.supylabel("accuracy: test solid, train dashed", fontsize=9)
-    if len(np.unique(lanes_of(data).alpha)) > 1:
+    if len(np.unique(alphas)) > 1:
         right.colorbar(colours, ax=panels, label=ALPHA, pad=0.02, aspect=40)
     return figure
 
@@ -173,8 +182,16 @@ def curves(
       ValueError: if no lane is selected, or a variable was not measured.
     """
     dataset = selected(data, select)
+    names = [] if isinstance(variables, str) or not np.iterable(variables) else list(variables)
+    if not names:
+        raise ValueError(
+            "variables must be names of measurements, such as "
+            f'("train_loss", "test_loss"), got {shown(variables)}.'
+        )
+    for name, scale in (("xscale", xscale), ("yscale", yscale)):
+        check_choice(name, scale, ("linear", "log"))
     figure, ax = axes_or_new(ax)
-    for i, name in enumerate(variables):
+    for i, name in enumerate(names):
         step, middle, low, high = over_lanes(dataset, name)
         colour = PALETTE[i % len(PALETTE)]
         line = TRAIN if name.startswith("train") else TEST
@@ -234,7 +251,12 @@ def ipr_curve(
       **select: columns and the value they must have.
 
     Reference: Gromov 2023, figure 5.
+
+    Raises:
+      ValueError: if no lane is selected, or a sweep did not measure the ratio.
     """
+    if reference is not None:
+        reference = check_number("reference", reference, otherwise="None")
     figure = curves(data, ("ipr", "train_accuracy", "test_accuracy"), ax, ylabel="", **select)
     ax = figure.axes[-1] if ax is None else ax
     if reference is not None:
@@ -244,25 +266,28 @@ def ipr_curve(
     return figure
 
 
-def _draw_lanes(ax: Axes, lanes: xarray.Dataset, shift: float, colour: str) -> set[str]:
-    """Draw every lane; returns which kinds of lanes that did not grok there are."""
+def _draw_lanes(ax: Axes, lanes: xarray.Dataset, shift: float, colour: str) -> tuple[set[str], int]:
+    """Draw every lane; returns which kinds of lanes there are, and how many are at step 0."""
     grokked = lanes.grokking_step.notnull().values
     diverged = ~grokked & (lanes.outcome.values == "diverged")
     kinds: dict[str, tuple[Any, Any, dict[str, Any]]] = {
         "grokked": (grokked, lanes.grokking_step, GROKKED),
-        "censored": (~grokked & ~diverged, lanes.final_step, CENSORED),
+        "censored": (~grokked & ~diverged, lanes.watched_step, CENSORED),
         "diverged": (diverged, lanes.final_step, DIVERGED),
     }
+    at_zero = 0
     for kind, (rows, step, marker) in kinds.items():
-        x, y = lanes.alpha.values[rows] + shift, step.values[rows]
+        drawn = rows & (step.values > 0)
+        x, y = lanes.alpha.values[drawn] + shift, step.values[drawn]
         ax.plot(x, y, color=colour, linestyle="none", label=f"_{kind}", **marker)
-    return {kind for kind, (rows, _, _) in kinds.items() if rows.any()}
+        at_zero += int(rows.sum() - drawn.sum())
+    return {kind for kind, (rows, _, _) in kinds.items() if rows.any()}, at_zero
 
 
 def _by_alpha(data: Data, quantity: str, ax: Axes | None, select: dict[str, Any]) -> AnyFigure:
     dataset = selected(data, select)
+    colours = colour_scale(alphas_of(dataset))
     figure, ax = axes_or_new(ax)
-    colours = colour_scale(dataset.alpha.values)
     _draw_by_alpha(ax, dataset, quantity, colours)
     ax.set(xlabel="step", ylabel=quantity)
     lines = {"train": TRAIN, "test": TEST}
@@ -288,14 +313,15 @@ def _draw_medians(
     ax: Axes, lanes: xarray.Dataset, shift: float, colour: str, marker: str, confidence: float
 ) -> bool:
     """Draw the medians that were reached and their intervals; returns whether there are any."""
-    table = survival.summary(lanes.grokking_step, lanes.final_step, confidence, alpha=lanes.alpha)
-    middle = table["median"].where(np.isfinite(table["median"]))
+    table = survival.summary(lanes.grokking_step, lanes.watched_step, confidence, alpha=lanes.alpha)
+    middle = table["median"].where(np.isfinite(table["median"]) & (table["median"] > 0))
     ax.plot(
         table.alpha + shift, middle, color=colour, marker=marker, markersize=5,
         markeredgecolor="white", markeredgewidth=0.6, zorder=3, label="_median",
     )  # fmt: skip
     known = (middle.notnull() & (table.low > 0)).values
-    top = np.minimum(table.high, lanes.final_step.max().item()).values
+    observed = lanes.grokking_step.fillna(lanes.watched_step)
+    top = np.minimum(table.high, observed.max().item()).values
     x, low = table.alpha.values[known] + shift, table.low.values[known]
     ax.vlines(x, low, top[known], color=colour, linewidth=0.9, label="_interval")
     return bool(known.any())

@@ -7,6 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from grokjax.checks import (
+    check_array,
+    check_flag,
+    check_integer,
+    check_mapping,
+)
 from grokjax.plotting.style import MARKERS, PALETTE, axes_or_new, legend_above, style
 
 
@@ -33,17 +39,21 @@ def heatmap(
     Reference: Gromov 2023, figure 2.
 
     Raises:
-      ValueError: if the matrix is not a real one.
+      ValueError: if the matrix is not a real one with at least one finite entry.
     """
-    matrix = np.asarray(matrix)
-    if matrix.ndim != 2 or np.iscomplexobj(matrix):
+    matrix = check_array("matrix", matrix, kinds="biufc", shape=("rows", "columns"))
+    if np.iscomplexobj(matrix):
+        raise ValueError("matrix must be real; take the absolute value of a complex one.")
+    matrix = matrix.astype(float)
+    finite = matrix[np.isfinite(matrix)]
+    if not finite.size:
         raise ValueError(
-            f"a heat map shows a real matrix, got shape {matrix.shape} and dtype {matrix.dtype}; "
-            "take the absolute value of a complex one."
+            f"matrix must have at least one finite entry, got none in the shape {matrix.shape}."
         )
+    check_flag("colorbar", colorbar)
     figure, ax = axes_or_new(ax)
-    top = np.nanmax(np.abs(matrix))
-    signed = np.nanmin(matrix) < 0
+    top = np.abs(finite).max()
+    signed = finite.min() < 0
     colours = {"cmap": "RdBu_r" if signed else "magma", "vmin": -top if signed else 0, "vmax": top}
     image = ax.imshow(matrix, interpolation="nearest", **colours)
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
@@ -63,12 +73,18 @@ def phase_histogram(phases: Mapping[str, Any], ax: Axes | None = None, *, bins: 
       bins: how many; an odd number puts zero into the middle of one.
 
     Reference: Gromov 2023, figure 3.
+
+    Raises:
+      ValueError: without phases, of none that is a number, or of one outside [-pi, pi].
     """
+    phases = check_mapping("phases", phases, '{"AdamW": spectral.phases(params).delta}')
+    bins = check_integer("bins", bins, at_least=1, below=10_001)
+    if not phases:
+        raise ValueError("phases is empty; give at least one group of neurons.")
+    differences = {name: _phases(f"phases[{name!r}]", delta) for name, delta in phases.items()}
     figure, ax = axes_or_new(ax)
     edges = np.linspace(-np.pi, np.pi, bins + 1)
-    for i, (name, delta) in enumerate(phases.items()):
-        delta = np.asarray(delta).ravel()
-        delta = delta[~np.isnan(delta)]
+    for i, (name, delta) in enumerate(differences.items()):
         colour = PALETTE[i % len(PALETTE)]
         density, _ = np.histogram(delta, edges, density=True)
         ax.stairs(density, edges, color=colour, fill=True, alpha=0.25)
@@ -98,18 +114,15 @@ def accuracy_against_width(
     Reference: Gromov 2023, figure 4b.
 
     Raises:
-      ValueError: if an entry does not have one row for each width.
+      ValueError: without accuracies, if an entry does not have one row for each width, or is no
+        fraction.
     """
-    width = np.asarray(width)
+    width = check_array("width", width, kinds="iuf", shape=("W",), finite=True)
+    if not width.size or (width <= 0).any():
+        raise ValueError(f"width must be positive numbers of neurons, got {width.tolist()}.")
+    rows = accuracy_rows(accuracies, len(width), "widths")
     figure, ax = axes_or_new(ax)
-    for i, (name, values) in enumerate(accuracies.items()):
-        values = np.asarray(values)
-        if values.shape[:1] != width.shape or values.ndim > 2:
-            raise ValueError(
-                f"accuracies[{name!r}] has shape {values.shape}; give one row for each of the "
-                f"{len(width)} widths."
-            )
-        values = values.reshape(len(width), -1)
+    for i, (name, values) in enumerate(rows.items()):
         line: dict[str, Any] = {
             "color": PALETTE[i % len(PALETTE)],
             "marker": MARKERS[i % len(MARKERS)],
@@ -121,3 +134,41 @@ def accuracy_against_width(
     ax.set(xlabel="width (neurons)", ylabel="test accuracy", xscale="log", ylim=(-0.03, 1.03))
     legend_above(ax)
     return figure
+
+
+def accuracy_rows(accuracies: Any, rows: int, what: str) -> dict[str, np.ndarray]:
+    """Accuracies by name, each as [rows, seeds].
+
+    Raises:
+      ValueError: without any, if an entry has another number of rows, or is no fraction.
+    """
+    accuracies = check_mapping("accuracies", accuracies, '{"analytic": [0.2, 1.0]}')
+    if not accuracies:
+        raise ValueError("accuracies is empty; give at least one setting.")
+    found = {}
+    for name, values in accuracies.items():
+        values = check_array(f"accuracies[{name!r}]", values).astype(float)
+        if values.shape[:1] != (rows,) or values.ndim > 2 or not values.size:
+            raise ValueError(
+                f"accuracies[{name!r}] has shape {values.shape}; give one row for each of the "
+                f"{rows} {what}."
+            )
+        if (outside := (values < 0) | (values > 1 + 1e-6)).any():
+            raise ValueError(
+                f"accuracies[{name!r}] must be fractions between 0 and 1, got "
+                f"{values[outside][0]:g}."
+            )
+        found[name] = values.reshape(rows, -1)
+    return found
+
+
+def _phases(name: str, values: Any) -> np.ndarray:
+    values = check_array(name, values, kinds="iuf").astype(float).ravel()
+    values = values[~np.isnan(values)]
+    if not values.size:
+        raise ValueError(f"{name} must have at least one phase that is a number, got none.")
+    if (outside := np.abs(values) > np.pi + 1e-5).any():  # float32 has a larger pi
+        raise ValueError(
+            f"{name} must be phases in (-pi, pi], got {values[outside][0]:g}; use spectral.wrap."
+        )
+    return np.clip(values, -np.pi, np.pi)

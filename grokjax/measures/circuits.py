@@ -1,6 +1,6 @@
 """Progress measures: how far a network has formed the circuit that generalizes, and which one.
 
-All are measures in the sense of `measures`: give them to `Recipe(measures=(...))`.
+Those that have settings are classes: an instance, such as `fourier_gini()`, is the measure.
 """
 
 import dataclasses
@@ -11,11 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from grokjax.checks import check_integer
-from grokjax.losses import LossFn
-from grokjax.measures import Scalars, masked_mean
-from grokjax.models import Model
-from grokjax.tasks import Split, Task
+from grokjax.checks import check_flag, check_integer, check_integers, shown
+from grokjax.measures.network import (
+    Network,
+    Scalars,
+    check_network,
+    check_two_operands,
+    masked_mean,
+    parameter,
+)
+
+Path = tuple[str | int, ...]  # in the parameters: names, and numbers where those are tuples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +37,10 @@ class fourier_losses:
         excluded logits   = logits - waves of the key frequencies
 
     The restricted loss falls as soon as the circuit forms, before test accuracy rises; the excluded
-    loss rises as the network comes to rely on it, and is that of memorization alone.
+    loss rises as the network comes to rely on it, and is that of memorization alone. Both are of
+    the loss that the network is trained with.
 
     Attributes:
-      loss: such as `losses.cross_entropy`.
       frequencies: the key ones, between 1 and p//2; those of the trained network for measures of
         its whole history. None takes at each measurement the `count` strongest ones.
       count: how many, without `frequencies`.
@@ -54,7 +60,6 @@ class fourier_losses:
     Reference: Nanda et al. 2023, section 5.1.
     """
 
-    loss: LossFn
     frequencies: tuple[int, ...] | None = None
     count: int = 5
 
@@ -62,23 +67,24 @@ class fourier_losses:
         object.__setattr__(self, "count", check_integer("count", self.count, at_least=1))
         if self.frequencies is None:
             return
-        key = tuple(check_integer("each frequency", f, at_least=1) for f in self.frequencies)
+        key = check_integers("frequencies", self.frequencies, at_least=1)
         if not key:
             raise ValueError("frequencies is empty; name one or more, or None for the strongest.")
         object.__setattr__(self, "frequencies", key)
 
-    def __call__(self, params: Any, logits: jax.Array, task: Task, split: Split) -> Scalars:
+    def __call__(self, network: Network) -> Scalars:
         """The losses."""
+        task, split, logits = check_network(network).task, network.split, network.logits
         answers, p = jnp.asarray(task.labels), task.num_classes
         waves = jnp.fft.rfft(_means(logits, answers, p), axis=0)  # [p//2 + 1, C]
         power = jnp.sum(jnp.abs(waves) ** 2, axis=1) * _multiplicity(p)
         power = power.at[0].set(0.0)
         key = self._key(power, p)
         kept = jnp.fft.irfft(jnp.where(key[:, None], waves, 0.0), p, axis=0)[answers]
-        restricted = self.loss(jnp.mean(logits, axis=0, keepdims=True) + kept, split.labels)
+        restricted = network.loss(jnp.mean(logits, axis=0, keepdims=True) + kept, split.labels)
         return {
             "restricted_loss": jnp.mean(restricted),
-            "excluded_loss": masked_mean(self.loss(logits - kept, split.labels), split.train),
+            "excluded_loss": masked_mean(network.loss(logits - kept, split.labels), split.train),
             "key_share": _ratio(jnp.sum(jnp.where(key, power, 0.0)), jnp.sum(power), 0.0),
         }
 
@@ -110,18 +116,47 @@ class fourier_gini:
     Returns:
       `gini_<path>` for each.
 
+    Raises:
+      ValueError: for no array, or two of one name; in a sweep, for one that the network lacks.
+
     Reference: Nanda et al. 2023, section 5.1 (of the embedding and the unembedding). Differs: sine
     and cosine of a frequency are one component.
     """
 
-    arrays: tuple[tuple[tuple[str, ...], int], ...] = ((("w1",), 1), (("w2",), 1))
+    arrays: tuple[tuple[Path, int], ...] = ((("w1",), 1), (("w2",), 1))
 
-    def __call__(self, params: Any, logits: jax.Array, task: Task, split: Split) -> Scalars:
+    def __post_init__(self):
+        try:
+            pairs = [(path, axis) for path, axis in self.arrays]
+        except (TypeError, ValueError):
+            raise ValueError(
+                'arrays must be pairs of a path and an axis, such as ((("w1",), 1),), got '
+                f"{shown(self.arrays)}."
+            ) from None
+        arrays = tuple(
+            (_path(f"arrays[{i}][0]", path), check_integer(f"arrays[{i}][1]", axis))
+            for i, (path, axis) in enumerate(pairs)
+        )
+        names = [_gini_name(path) for path, _ in arrays]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(
+                f"arrays must be one or more of different names, got {shown(self.arrays)}."
+            )
+        object.__setattr__(self, "arrays", arrays)
+
+    def __call__(self, network: Network) -> Scalars:
         """The coefficients."""
-        return {
-            "gini_" + "_".join(path): _gini(_frequency_norms(_entry(params, path), axis))
-            for path, axis in self.arrays
-        }
+        check_network(network)
+        scalars = {}
+        for path, axis in self.arrays:
+            weights = parameter(network, path, range(1, 9), "fourier_gini")
+            if not -weights.ndim <= axis < weights.ndim:
+                raise ValueError(
+                    f"fourier_gini needs axis {axis} of the array {'/'.join(map(str, path))} of "
+                    f"the parameters, which has the shape {list(weights.shape)}."
+                )
+            scalars[_gini_name(path)] = _gini(_frequency_norms(weights, axis))
+        return scalars
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +170,6 @@ class gradient_symmetry:
     clock, which multiplies them, and for random weights of a network without embedding.
 
     Attributes:
-      model: the recipe's.
       weights: path in the parameters of the embedding, float[V, d], or of the first weights on
         one-hot operands: float[V, K], or float[S, V, K] with weights of their own for each operand.
       embedding: whether those are an embedding.
@@ -147,28 +181,42 @@ class gradient_symmetry:
     Differs: triples are rows of the table with a random class. Those with a = b do not count if the
     operands share their weights.
 
+    Raises:
+      ValueError: for a path that is none, or no sample; in a sweep, for weights that the network
+        lacks or of other axes, and for a task of more or less than two operands.
+
     Reference: Zhong et al. 2023, section 4.2.
     """
 
-    model: Model
-    weights: tuple[str, ...] = ("w1",)
+    weights: Path = ("w1",)
     embedding: bool = False
     samples: int = 100
 
     def __post_init__(self):
-        object.__setattr__(self, "samples", check_integer("samples", self.samples, at_least=1))
+        object.__setattr__(self, "weights", _path("weights", self.weights))
+        check_flag("embedding", self.embedding)
+        object.__setattr__(
+            self, "samples", check_integer("samples", self.samples, at_least=1, below=2**31)
+        )
 
-    def __call__(self, params: Any, logits: jax.Array, task: Task, split: Split) -> Scalars:
+    def __call__(self, network: Network) -> Scalars:
         """The mean cosine."""
-        _check_two_operands(task, "gradient_symmetry")
-        weights = _entry(params, self.weights)
+        task, params = check_network(network).task, network.params
+        check_two_operands(network, "gradient_symmetry")
+        axes = (2,) if self.embedding else (2, 3)
+        weights = parameter(network, self.weights, axes, "gradient_symmetry")
+        if weights.ndim == 3 and weights.shape[0] != 2:
+            raise ValueError(
+                f"gradient_symmetry needs the array {'/'.join(map(str, self.weights))} of the "
+                f"parameters as float[2, V, K], got the shape {list(weights.shape)}."
+            )
         key_row, key_class = jax.random.split(jax.random.key(0))
         rows = jax.random.randint(key_row, (self.samples,), 0, task.num_rows)
         classes = jax.random.randint(key_class, (self.samples,), 0, task.num_classes)
 
         def cosine(triple):
             tokens, c = triple
-            logit = lambda w: self.model.apply(_with_entry(params, self.weights, w), tokens[None])
+            logit = lambda w: network.apply(tokens[None], _with_entry(params, self.weights, w))
             gradient = jax.grad(lambda w: logit(w)[0, c])(weights)
             shared = weights.ndim == 2
             by_operand = (
@@ -188,7 +236,7 @@ class gradient_symmetry:
         return {"gradient_symmetry": masked_mean(cosines, counts)}
 
 
-def distance_irrelevance(params: Any, logits: jax.Array, task: Task, split: Split) -> Scalars:
+def distance_irrelevance(network: Network) -> Scalars:
     """Distance irrelevance: how little the logit of the answer depends on n - m.
 
     With Q(n, m) the logit of the right answer and std the standard deviation,
@@ -205,10 +253,11 @@ def distance_irrelevance(params: Any, logits: jax.Array, task: Task, split: Spli
 
     Reference: Zhong et al. 2023, section 4.2.
     """
-    _check_two_operands(task, "distance_irrelevance")
+    task = check_network(network).task
+    check_two_operands(network, "distance_irrelevance")
     tokens, p = jnp.asarray(task.tokens), task.num_classes
     answers = jnp.asarray(task.labels)
-    right = jnp.take_along_axis(logits, answers[:, None], axis=1)
+    right = jnp.take_along_axis(network.logits, answers[:, None], axis=1)
     distance = (tokens[:, 0] - tokens[:, 1]) % p
     within = right - _means(right, distance, p)[distance]
     spread = jnp.sqrt(_means(within**2, distance, p))[:, 0]
@@ -218,14 +267,6 @@ def distance_irrelevance(params: Any, logits: jax.Array, task: Task, split: Spli
     varies = total > 1e-5 * jnp.sqrt(jnp.mean(right**2))
     ratio = _ratio(masked_mean(spread, there), total, 1.0)
     return {"distance_irrelevance": jnp.where(varies, ratio, 1.0)}
-
-
-def _check_two_operands(task: Task, name: str) -> None:
-    if task.operands != 2:
-        raise ValueError(
-            f"{name} compares two operands, but {task.name!r} has {task.operands}; leave it out of "
-            "the measures."
-        )
 
 
 def _means(values: jax.Array, group: jax.Array, groups: int) -> jax.Array:
@@ -263,15 +304,23 @@ def _ratio(numerator: jax.Array, denominator: jax.Array, otherwise: float) -> ja
     return jnp.where(denominator > 0, numerator / safe, otherwise)
 
 
-def _entry(params: Any, path: Sequence[str]) -> jax.Array:
-    for name in path:
-        if name not in params:
-            raise ValueError(f"the parameters have no {name!r} of {path!r}, only {list(params)}.")
-        params = params[name]
-    return jnp.asarray(params)
+def _path(name: str, value: Any) -> Path:
+    path = () if isinstance(value, str | bytes) or not isinstance(value, Sequence) else tuple(value)
+    if not path or not all(type(key) in (str, int) for key in path):
+        raise ValueError(f'{name} must be a path, such as ("w1",), got {shown(value)}.')
+    return path
 
 
-def _with_entry(params: Any, path: Sequence[str], value: jax.Array) -> Any:
-    if not path:
-        return value
-    return {**params, path[0]: _with_entry(params[path[0]], path[1:], value)}
+def _gini_name(path: Path) -> str:
+    return "gini_" + "_".join(map(str, path))
+
+
+def _with_entry(params: Any, path: Path, value: jax.Array) -> Any:
+    """The parameters with another array at a path."""
+
+    def keys(entries: Any) -> tuple[Any, ...]:
+        return tuple(getattr(entry, "key", getattr(entry, "idx", None)) for entry in entries)
+
+    return jax.tree_util.tree_map_with_path(
+        lambda entries, leaf: value if keys(entries) == path else leaf, params
+    )
