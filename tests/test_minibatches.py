@@ -9,8 +9,8 @@ import optax
 import pytest
 
 import grokjax
-from grokjax import tasks, train
-from grokjax.sweep.lanes import grid
+from grokjax import keys, tasks, train
+from grokjax.train import grid
 
 P = 7
 TASK = tasks.modular_addition(P)
@@ -76,7 +76,7 @@ def test_every_lane_goes_through_its_own_rows_once_an_epoch(task, vectorize, siz
     for i, (alpha, seed) in enumerate(zip(lanes["alpha"], lanes["seed"], strict=True)):
         count = tasks.num_train_rows(task, alpha)
         trained = np.zeros(121, bool)
-        trained[np.asarray(tasks.split_order(task, train.split_key(seed)))[:count]] = True
+        trained[np.asarray(tasks.split_order(task, keys.split_key(seed)))[:count]] = True
         seen = result.params["seen"][i]
         size = lanes["batch_size"][i] if sizes else 16
         batch = count if size == np.inf else int(min(size, -(-count // 2)))
@@ -84,19 +84,23 @@ def test_every_lane_goes_through_its_own_rows_once_an_epoch(task, vectorize, siz
         assert not seen[~trained].any()
         assert set(seen[trained]) <= {epochs, epochs + 1}
         assert seen.sum() == epochs * count + place * batch
+        split = result.split(i)
+        np.testing.assert_array_equal(split.train, trained)
+        np.testing.assert_array_equal(split.test, ~trained)
 
 
 @pytest.mark.parametrize("vectorize", [False, True])
 def test_batch_sizes_are_a_lane_column(recipe, task, vectorize):
     """A lane with a batch size of its own is that lane under a recipe with that batch size."""
+    recipe = dataclasses.replace(recipe, measures=())
     sizes = [7, 16, np.inf]
-    columns = {"alpha": [0.3, 0.7], "learning_rate": [1e-2]}
+    columns = {"seed": [0, 1], "alpha": 0.7, "learning_rate": 1e-2}
     run = lambda recipe, lanes: grokjax.run_sweep(
         recipe, task, lanes, max_steps=12, eval_every=6, stop=None, slots=2, vectorize=vectorize,
         progress=False,
     )  # fmt: skip
     together = run(recipe, grid(batch_size=sizes, **columns))
-    assert together.table().train_loss.dims == ("alpha", "batch_size", "time")
+    assert together.table().train_loss.dims == ("seed", "batch_size", "time")
     for i, size in enumerate(sizes):
         own = dataclasses.replace(recipe, batch_size=None if size == np.inf else size)
         alone = run(own, grid(**columns))
@@ -115,5 +119,5 @@ def test_new_batch_sizes_compile_only_new_padded_sizes(recipe, task):
         eval_every=2, stop=None, slots=2, progress=False,
     ).dataset.attrs["compilations"]  # fmt: skip
     run([9, 17, np.inf])
-    assert run([17, 9, 17, np.inf]) == 0
+    assert run([17, 9, np.inf]) == 0
     assert run([18, 9, np.inf]) == 1

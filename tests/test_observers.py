@@ -98,12 +98,18 @@ def test_the_line_counts_lanes_and_fits_eighty_columns(monkeypatch):
 def test_a_resumed_line_starts_from_what_was_finished_and_rates_what_is_new(monkeypatch):
     now = iter([0, 0, 10, 10])
     monkeypatch.setattr(observers.time, "perf_counter", lambda: next(now))
-    known = {"steps": np.array([1000, 400, 0, 0]), "finished": np.array([True, False, False, False])}
+    known = {
+        "steps": np.array([1000, 400, 0, 0]),
+        "finished": np.array([True, False, False, False]),
+    }
     progress = line(4, 1000, **known)
     progress.start = progress.last = 0
     progress._show = None
     progress(measured(1, 500))
-    assert progress.line() == "████░░░░░░░░░░░░ 1/4 lanes, 1 running, 0 grokked · 10 steps/s · 04:10 left"
+    assert (
+        progress.line()
+        == "████░░░░░░░░░░░░ 1/4 lanes, 1 running, 0 grokked · 10 steps/s · 04:10 left"
+    )
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from grokjax import tasks, train
-from grokjax.sweep.lanes import padded_rows
 from grokjax.sweep.schedule import EMPTY, Schedule, batch_size
 
 
@@ -49,6 +48,20 @@ def test_refill_keeps_slots_busy(slots, devices):
     assert side_by_side < 1.35 * used
 
 
+def test_lanes_that_have_trained_before_are_admitted_apart():
+    schedule = Schedule.of(np.full(5, 100), np.array([3, 1, 2, 5, 4]), np.arange(0, 60, 10), 2, 2)
+    schedule.measured[[1, 4]] = 4, 2
+    fresh, again = schedule.admit({1, 4})
+    assert schedule.queue == [3]  # the one with most training rows waits
+    assert sorted(fresh.lanes[fresh.lanes != EMPTY]) == [0, 2]
+    assert sorted(again.lanes[again.lanes != EMPTY]) == [1, 4]
+    assert schedule.measured[:3].tolist() == [1, 4, 1]
+    calls = schedule.calls(vectorize=False)
+    target = dict(zip(calls[0].lanes.ravel(), calls[0].targets.ravel(), strict=True))
+    assert target == {0: 10, 1: 40, 2: 10, 4: 20}
+    assert schedule.admit() == (None, None)  # nobody left
+
+
 def test_batch_sizes_are_few_and_tight():
     sizes = [batch_size(n) for n in range(1, 200)]
     assert all(size >= n for n, size in zip(range(1, 200), sizes, strict=True))
@@ -60,7 +73,7 @@ def test_batch_sizes_are_few_and_tight():
 def test_padded_sizes_are_few_and_tight(recipe, p):
     task = tasks.modular_addition(p)
     counts = [tasks.num_train_rows(task, a) for a in np.linspace(0.1, 0.95, 200)]
-    sizes = padded_rows(recipe, task, train.Lane(0, 0, 0, np.array(counts), {}))
+    sizes = train.padded_rows(recipe, task, train.Lane(0, 0, 0, np.array(counts), {}))
     assert all(n <= size <= task.num_rows for n, size in zip(counts, sizes, strict=True))
     assert max(size / n for n, size in zip(counts, sizes, strict=True)) < 1.5
     assert len(set(sizes)) <= 10
@@ -70,4 +83,4 @@ def test_minibatches_of_full_size_are_not_padded(recipe):
     task = tasks.modular_addition(97)
     sizes = np.array([128, 512, 512, train.FULL_BATCH])
     lanes = train.Lane(0, 0, 0, np.array([5000, 5000, 700, 5000]), {}, batch_size=sizes)
-    assert padded_rows(recipe, task, lanes).tolist() == [128, 512, 442, 5881]
+    assert train.padded_rows(recipe, task, lanes).tolist() == [128, 512, 442, 5881]

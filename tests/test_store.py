@@ -11,7 +11,15 @@ import interrupted
 import jax
 import numpy as np
 import pytest
-from test_interruption import SHORT, Crash, assert_same, finish, finished, two_devices, two_processes
+from test_interruption import (
+    SHORT,
+    Crash,
+    assert_same,
+    finish,
+    finished,
+    two_devices,
+    two_processes,
+)
 from test_interruption import interrupt, short  # noqa: F401  fixtures
 
 import grokjax
@@ -103,7 +111,9 @@ def test_what_cannot_be_identified_is_refused_with_a_directory_only(tmp_path):
             return losses.mse(logits, labels) * (1.0 if file else 2.0)
 
         small(None, loss=loss)
-        with pytest.raises(ValueError, match=r"the sweep's loss is .*loss.*: an object of the type"):
+        with pytest.raises(
+            ValueError, match=r"the sweep's loss is .*loss.*: an object of the type"
+        ):
             small(tmp_path, loss=loss)
 
 
@@ -154,7 +164,9 @@ def initial(*seeds):
 
 def test_equal_lanes_are_refused_or_told_apart(tmp_path):
     equal = grokjax.zip_lanes(alpha=[0.5, 0.6, 0.5], learning_rate=1e-2)
-    with pytest.raises(ValueError, match=r"lanes 0 and 2 have the same coordinates.* replica=range"):
+    with pytest.raises(
+        ValueError, match=r"lanes 0 and 2 have the same coordinates.* replica=range"
+    ):
         small(None, lanes=equal)
     lanes = grokjax.zip_lanes(alpha=0.5, learning_rate=1e-2, replica=range(2))
     result = small(tmp_path, lanes=lanes, initial=initial(3, 4))

@@ -1,3 +1,5 @@
+"""One run: its steps against NumPy, its rows, its randomness, its columns, and when it stops."""
+
 import dataclasses
 
 import jax
@@ -6,7 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from grokjax import losses, models, optimizers, tasks, train
+from grokjax import keys, losses, models, optimizers, tasks, train
+from grokjax.train.recipe import BUILT_IN
 
 P, WIDTH = 7, 16
 TASK = tasks.modular_addition(P)
@@ -138,6 +141,46 @@ def test_test_rows_are_never_trained_on():
     assert all(map(np.array_equal, jax.tree.leaves(a.params), jax.tree.leaves(b.params)))
 
 
+@pytest.mark.parametrize("batch_size", [None, 4, 16, 512])
+@pytest.mark.parametrize("num_train", [1, 9, 20, 33, 42])
+def test_no_test_row_is_ever_in_a_step(batch_size, num_train):
+    """Not even with the weight 0: a NaN would leave it, and a loss that mixes rows see it."""
+    chosen = recipe(batch_size=batch_size)
+    state = train.init_lane(chosen, TASK, lane(num_train))
+    labels = np.asarray(TASK.labels)
+    order = jnp.asarray(np.argsort(labels == 0, kind="stable"))  # all rows of answer 0 are tested
+    state = state._replace(order=order, epoch_order=None if batch_size is None else order)
+    poisoned = lambda logits, labels: (
+        losses.mse(logits, labels) * jnp.where(labels == 0, jnp.nan, 1.0)
+    )
+    chosen = dataclasses.replace(chosen, loss=poisoned)
+    end = train.train_steps(chosen, TASK, state, jnp.int32(15), TASK.num_rows)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(end.params))
+    assert not np.array_equal(end.params["w1"], state.params["w1"])
+
+
+def shape(*sizes):
+    return lambda logits, labels: jnp.zeros(sizes)
+
+
+REDUCING = [
+    (lambda logits, labels: losses.cross_entropy(logits, labels).mean(), r"shape \(\) for 49 rows"),
+    (lambda logits, labels: losses.mse(logits, labels).sum(keepdims=True), r"shape \(1,\) for 49"),
+    (lambda logits, labels: losses.mse(logits, labels)[:, None], r"shape \(49, 1\) for 49 rows"),
+    (lambda logits, labels: optax.l2_loss(logits), r"shape \(49, 7\) for 49 rows"),
+]
+
+
+@pytest.mark.parametrize(("loss", "message"), REDUCING)
+def test_a_loss_that_reduces_rows_or_keeps_classes_is_refused(loss, message):
+    wrong = dataclasses.replace(recipe(), loss=loss)
+    state = train.init_lane(recipe(), TASK, lane())
+    with pytest.raises(ValueError, match=f"{message}.*one number for each row; leave the mean"):
+        train.measure(wrong, TASK, state)
+    with pytest.raises(ValueError, match="leave the mean or sum over rows to the sweep"):
+        jax.eval_shape(lambda: train.train_steps(wrong, TASK, state, jnp.int32(1), 49))
+
+
 # -- randomness ---------------------------------------------------------------------------------
 
 
@@ -153,9 +196,9 @@ def test_the_three_seeds_steer_one_thing_each():
 
 def test_initial_weights_and_splits_are_those_of_the_documented_keys():
     state = train.init_lane(recipe(), TASK, lane(seed=5))
-    params = recipe().model.init(train.init_key(5), TASK.tokens)
+    params = recipe().model.init(keys.init_key(5), TASK.tokens)
     assert np.array_equal(state.params["w1"], params["w1"])
-    assert np.array_equal(state.order, tasks.split_order(TASK, train.split_key(5)))
+    assert np.array_equal(state.order, tasks.split_order(TASK, keys.split_key(5)))
 
 
 def test_dropout_is_reproducible_and_off_in_evaluation():
@@ -187,7 +230,7 @@ class Loud:
 
 
 @dataclasses.dataclass(frozen=True)
-class Wrapper:
+class Shifted(models.Wrapper):
     model: Loud
 
     def init(self, key, tokens):
@@ -198,8 +241,8 @@ class Wrapper:
 
 
 def test_lanes_set_the_numbers_of_a_model():
-    assert set(models.sweepable(Wrapper(Loud()))) == {"loudness", "shift"}
-    loud = train.Recipe(Wrapper(Loud()), losses.mse, optimizers.gradient_descent)
+    assert set(models.keywords(Shifted(Loud()))) == {"loudness", "shift"}
+    loud = train.Recipe(Shifted(Loud()), losses.mse, optimizers.gradient_descent)
     expected = {"learning_rate", "weight_decay", "warmup", "loudness", "shift"}
     assert set(loud.hyperparameters()) == expected
     state = lambda **numbers: train.init_lane(loud, TASK, lane(**numbers))
@@ -266,10 +309,15 @@ def test_a_penalty_is_part_of_the_gradient():
 
 
 def test_a_lane_that_is_done_stays_as_it_is():
-    state = train.init_lane(recipe(), TASK, lane())._replace(done=jnp.bool_(True))
-    end, _ = train.train_chunk(recipe(), TASK, None, state, jnp.int32(5), jnp.int32(100), 49)
-    assert int(end.step) == 0
-    assert np.array_equal(end.params["w1"], state.params["w1"])
+    start = train.init_lane(recipe(), TASK, lane())
+    yes, steps = jnp.bool_(True), jnp.int32(5)
+    for change, budget in (({"stopped": yes}, 100), ({"diverged": yes}, 100), ({}, 0)):
+        state = start._replace(**change)
+        assert bool(train.is_done(state, budget))
+        end, _ = train.train_chunk(recipe(), TASK, None, state, steps, jnp.int32(budget), 49)
+        assert int(end.step) == 0
+        assert np.array_equal(end.params["w1"], state.params["w1"])
+    assert not bool(train.is_done(start, 100))
 
 
 def test_two_chunks_of_n_equal_one_of_2n():
@@ -282,17 +330,45 @@ def test_two_chunks_of_n_equal_one_of_2n():
     assert np.array_equal(twice.params["w1"], once.params["w1"])
 
 
-def test_the_stop_rule_asks_for_consecutive_measurements():
-    rule = train.grokked(threshold=0.9, patience=2)
-    assert bool(rule({"test_accuracy": jnp.float32(0.95)}))
+def rule(holds, **attributes):
+    """A stop rule of one's own, with or without patience and threshold."""
+    stop = lambda scalars: jnp.bool_(holds)
+    for name, value in attributes.items():
+        setattr(stop, name, value)
+    return stop
+
+
+def test_the_stop_rule_has_to_hold_for_its_patience():
+    assert bool(train.grokked(0.9)({"test_accuracy": jnp.float32(0.95)}))
+    assert not bool(train.grokked(0.99)({"test_accuracy": jnp.float32(0.95)}))
     state = train.init_lane(recipe(), TASK, lane())
-    always = lambda scalars: jnp.bool_(True)
-    once, _ = train.record(recipe(), TASK, always, state, jnp.int32(100))
-    assert bool(once.done)  # a plain function has a patience of 1
-    never, _ = train.record(recipe(), TASK, rule, state, jnp.int32(100))
-    assert not bool(never.done)
-    spent, _ = train.record(recipe(), TASK, None, state, jnp.int32(0))
-    assert bool(spent.done)
+    measured = lambda stop, state: train.record(recipe(), TASK, stop, state)[0]
+    assert bool(measured(rule(True), state).stopped)  # a plain function has a patience of 1
+    once = measured(rule(True, patience=2), state)
+    assert not bool(once.stopped)
+    assert bool(measured(rule(True, patience=2), once).stopped)
+    assert not bool(measured(rule(True, patience=2), measured(rule(False), once)).stopped)
+    assert not bool(measured(None, state).stopped)
+
+
+def test_a_run_that_is_not_finite_has_diverged():
+    state = train.init_lane(recipe(), TASK, lane())
+    assert not bool(train.record(recipe(), TASK, None, state)[0].diverged)
+    broken = state._replace(params=state.params | {"w2": state.params["w2"].at[0, 0].set(np.nan)})
+    assert bool(train.record(recipe(), TASK, None, broken)[0].diverged)
+
+
+def test_success_is_what_the_stop_rule_says_or_else_the_usual():
+    assert train.success(None) == train.grokked()
+    assert train.success(train.grokked(0.5, 7)) == train.grokked(0.5, 7)
+    assert train.success(rule(True)).threshold == 0.99
+    assert train.success(rule(True, threshold=0.6)).threshold == 0.6
+    for wrong in (0, 60, "0.6", np.nan, True):
+        with pytest.raises(ValueError, match=r"stop.threshold must be a finite number above 0"):
+            train.success(rule(True, threshold=wrong))
+    for wrong in (0, 1.5, "2", True):
+        with pytest.raises(ValueError, match=r"stop.patience must be a positive integer"):
+            train.patience(rule(True, patience=wrong))
 
 
 # -- physics ------------------------------------------------------------------------------------
@@ -329,16 +405,91 @@ def test_parameterizations_are_the_same_network_in_other_units():
     )
 
 
+# -- recipes ------------------------------------------------------------------------------------
+
+
+def taking(name, value=0.0):
+    """An optimizer, a penalty and a model that take an argument of some name."""
+    space = {"optax": optax, "jnp": jnp}
+    exec(
+        f"def optimizer(learning_rate, {name}={value}): return optax.sgd(learning_rate)\n"
+        f"def penalty(params, {name}={value}): return 0.0\n"
+        f"def apply(self, params, tokens, *, key=None, {name}={value}): return tokens\n",
+        space,
+    )
+    model = dataclasses.dataclass(frozen=True)(
+        type("Own", (), {"init": Loud.init, "apply": space["apply"]})
+    )
+    return {"optimizer": space["optimizer"], "penalty": space["penalty"], "model": model()}
+
+
+@pytest.mark.parametrize("part", ["optimizer", "penalty", "model"])
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_arguments_named_like_a_column_of_the_library_are_refused(name, part):
+    """An optimizer with an argument `alpha` would silently get the fraction of training rows."""
+    with pytest.raises(
+        ValueError, match=rf"the {part} .* has an argument '{name}', .*Give the argument another"
+    ):
+        dataclasses.replace(recipe(), **{part: taking(name)[part]})
+
+
+@pytest.mark.parametrize(
+    "parts", [("optimizer", "penalty"), ("optimizer", "model"), ("penalty", "model")]
+)
+def test_arguments_of_two_parts_with_one_name_are_refused(parts):
+    own = taking("scale")
+    first, second = parts
+    for part in parts:
+        assert "scale" in dataclasses.replace(recipe(), **{part: own[part]}).hyperparameters()
+    with pytest.raises(
+        ValueError, match=f"the {second} .*'scale', which is an argument of the {first} too"
+    ):
+        dataclasses.replace(recipe(), **{part: own[part] for part in parts})
+
+
+def by_position(learning_rate, /):
+    return optax.sgd(learning_rate)
+
+
+def penalty_of_nothing(*, l2):
+    return l2
+
+
 BAD = [
-    (lambda: recipe(batch_size=0), "batch_size must be a positive integer.*got 0"),
+    (lambda: recipe(batch_size=0), r"batch_size must be a positive integer.*got 0"),
     (lambda: recipe(batch_size=-3), "batch_size"),
+    (lambda: recipe(batch_size=True), "batch_size"),
+    (lambda: recipe(batch_size="all"), "batch_size .*None for the full batch, got 'all'"),
     (lambda: recipe(batch_size=2**31), "batch_size .*below 2147483647, or None for the full batch"),
     (lambda: recipe(batch_size=2.5), "batch_size"),
-    (lambda: recipe(precision="tf32"), "precision must be one of"),
-    (lambda: recipe(measures=([],)), "measures is not hashable"),
+    (lambda: recipe(precision="tf32"), 'precision must be "default", "high" or "highest"'),
+    (lambda: recipe(precision=None), "precision must be"),
+    (lambda: recipe(optax.adam(1e-3)), "numbers are fixed already. Write a function of them"),
+    (lambda: recipe("adam"), "optimizer must be a function of hyperparameters.*got 'adam'"),
+    (lambda: recipe(None), "optimizer must be a function of hyperparameters.*got None"),
+    (lambda: recipe({"update": 1}), "optimizer must be a function .*got {'update': 1}\\."),
+    (lambda: recipe(by_position), "takes 'learning_rate' by its position only"),
+    (lambda: recipe(min), "optimizer min does not say what arguments it takes"),
+    (lambda: dataclasses.replace(recipe(), loss="mse"), "loss must be a per-example loss.*'mse'"),
+    (lambda: dataclasses.replace(recipe(), loss=None), "loss must be a per-example loss"),
+    (lambda: dataclasses.replace(recipe(), model=models.QuadraticMLP), "got the class"),
+    (lambda: dataclasses.replace(recipe(), model=None), "model must be a model"),
+    (lambda: recipe(penalty=0.1), "penalty must be None, or a function such as losses.l2"),
+    (lambda: recipe(penalty=lambda: 0.0), "must be a function of the parameters"),
+    (lambda: recipe(penalty=penalty_of_nothing), "must be a function of the parameters"),
+    (lambda: recipe(measures=len), "measures must be functions, such as"),
+    (lambda: recipe(measures=None), "measures must be functions, such as"),
+    (lambda: recipe(measures="ipr"), "measures must be functions, such as"),
+    (lambda: recipe(measures=([],)), "each of the measures must be a function.*got \\[\\]"),
+    (lambda: recipe(measures=(3,)), "each of the measures must be a function.*got 3"),
+    (lambda: recipe(measures=(Unhashable(),)), "measures is not hashable"),
     (lambda: train.grokked(threshold=1.5), "threshold"),
+    (lambda: train.grokked(threshold=99), "threshold must be .* of at most 1, got 99"),
+    (lambda: train.grokked(threshold="a"), "threshold"),
+    (lambda: train.grokked(threshold=True), "threshold"),
     (lambda: train.grokked(threshold=float("nan")), "threshold"),
     (lambda: train.grokked(patience=0), "patience"),
+    (lambda: train.grokked(patience=1.5), "patience"),
     (lambda: models.QuadraticMLP(1, 4), "p must be an integer of at least 2"),
     (lambda: models.QuadraticMLP(5, 0), "width must be"),
     (lambda: models.QuadraticMLP(5, 4.5), "width must be"),
@@ -348,7 +499,53 @@ BAD = [
 ]
 
 
+class Unhashable:
+    __hash__ = None
+
+    def __call__(self, network):
+        return {}
+
+
 @pytest.mark.parametrize(("call", "message"), BAD)
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_measures_may_be_a_list():
+    assert recipe(measures=[len]) == recipe(measures=(len,))
+
+
+def frozen(learning_rate):
+    return optax.GradientTransformation(lambda params: (), lambda updates, state: (updates, state))
+
+
+STEPS = [
+    ({"penalty": lambda w: w["w1"]}, "penalty .* must return a real scalar.*shape=.2, 7, 16."),
+    ({"penalty": lambda w: 1j}, "penalty .* must return a real scalar.*complex"),
+    ({"penalty": lambda w: None}, "penalty .* must return a real scalar.*None"),
+    ({"penalty": lambda w: {}}, "penalty .* must return a real scalar"),
+    ({"penalty": lambda w: "a"}, "the penalty .* fails in a training step: TypeError"),
+    ({"penalty": lambda w: w["w3"].sum()}, "the penalty .* fails in a training step: KeyError"),
+    ({"optimizer": frozen}, "the optimizer frozen fails in a training step: TypeError"),
+    ({"optimizer": lambda: 3}, "must return an optax.GradientTransformation, got 3"),
+    (
+        {"optimizer": lambda: optax.stateless(lambda updates, params: 0.0)},
+        "must return updates of the form of the parameters",
+    ),
+]
+
+
+@pytest.mark.parametrize(("part", "message"), STEPS)
+def test_parts_that_no_step_can_be_taken_with_are_refused(part, message):
+    wrong = dataclasses.replace(recipe(), **part)
+    params = jax.eval_shape(wrong.model.init, jax.random.key(0))
+    with pytest.raises(ValueError, match=message):
+        wrong.check_step(params, (), {})
+
+
+def test_parts_that_steps_can_be_taken_with_are_not_refused():
+    noisy = optimizers.with_update_noise(optimizers.adamw)
+    for right in (recipe(), recipe(noisy), recipe(penalty=losses.l2), recipe(penalty=lambda w: 0)):
+        state = train.init_lane(right, TASK, lane())
+        right.check_step(state.params, state.opt_state, state.lane.hyperparameters)

@@ -105,6 +105,17 @@ def test_bad_steps_are_refused(options, message):
         train.trajectory(recipe, TASK, lane, **(OPTIONS | options))
 
 
+def test_a_bound_that_is_too_small_is_told():
+    recipe, table = RECIPES["full batch"]
+    lane = jax.tree.map(lambda x: x[0], train.lanes(recipe, TASK, table))
+    with pytest.raises(ValueError, match="rows=10 is less than the 20 rows of a step"):
+        train.trajectory(recipe, TASK, lane, rows=10, **OPTIONS)
+    _, measured = in_one_call(recipe, table, max_steps=1, eval_every=1, rows=20)
+    loss = measured["train_loss"]
+    assert jnp.isfinite(loss[:2]).all()  # alpha 0.4
+    assert jnp.isnan(loss[2:]).all()  # alpha 0.6 has 29 rows
+
+
 def test_lanes_are_checked():
     recipe, _ = RECIPES["full batch"]
     with pytest.raises(ValueError, match="unknown lane column 'rate'"):

@@ -104,7 +104,9 @@ def build_dataset(
     there = np.logical_or.reduce([~np.isnan(values) for values in history.values()])
     measured = there | (steps == final_step[:, None])
     watched = survival.watched_steps(steps, measured, patience) if len(steps) else final_step
-    variables["watched_step"] = (("lane",), np.where(grokked, final_step, watched))
+    # What a stop rule ended is seen to its end: see `ended` of first_sustained.
+    watched = np.where(grokked | stopped, final_step, watched)
+    variables["watched_step"] = (("lane",), watched)
     dataset = xarray.Dataset(variables, {"step": ("time", steps)}).set_coords(list(columns))
     for name in map(str, dataset.variables):
         attributes = dataset[name].attrs

@@ -35,10 +35,13 @@ class SweepResult:
 
     Attributes:
       dataset: dimensions `lane` and `time`. Coordinates: the lane columns and `step`. Variables:
-        measurements [lane, time], NaN after a lane retired, and per lane `memorization_step`,
-        `grokking_step`, `final_step`, `watched_step`, `stopped` and `outcome`. Attributes: what was
-        run, where, and its cost; `interrupted` is 1 if lanes are missing or unfinished.
-      params: nested dict of arrays with lanes first, or None.
+        measurements [lane, time], NaN after a lane retired, and per lane `memorization_step` and
+        `grokking_step` (NaN if never), `final_step`, `watched_step` (up to which grokking could be
+        seen, see `survival`), `stopped` (by the stop rule) and `outcome`. Attributes: what was run,
+        where, and its cost; `interrupted` is 1 if lanes are missing or unfinished.
+      params: nested dict of arrays, lanes first, as `model.init` makes it; those of every
+        measurement, kept by `keep_params="all"`, have the time as their second axis. None if none
+        were kept.
       model: what the lanes trained; None for a result that was loaded, or joined of several models.
       task: what they learned; None likewise.
     """
@@ -94,8 +97,9 @@ class SweepResult:
         that no lane has are NaN, and "" among words.
 
         Args:
-          dims: the columns to become dimensions; by default all that vary. Columns that never vary
-            become scalar coordinates, others that are left out become coordinates of every cell.
+          dims: names of the columns to become dimensions; by default all that vary. Columns that
+            never vary become scalar coordinates, others that are left out become coordinates of
+            every cell.
 
         Raises:
           ValueError: if `dims` names no lane column, or one twice, or two lanes have the same place

@@ -61,13 +61,19 @@ class Ledger:
         """bool[L]."""
         return self.stopped | self.diverged | (self.count == len(self.plan.measure_at))
 
+    def is_finished(self, lane: int) -> bool:
+        """Whether one lane is; `finished` of all of them takes as long as there are lanes."""
+        ended = self.stopped[lane] or self.diverged[lane]
+        return bool(ended) or self.count[lane] == len(self.plan.measure_at)
+
     def values(self, lane: int) -> np.ndarray:
         """float32[T, names], what was measured of a lane, as far as it is here."""
         return self._values[lane][: self.count[lane]]
 
     def add(self, lane: int, scalars: np.ndarray, stopped: bool, diverged: bool) -> int:
         """Adds a measurement, float32[names]; returns the steps taken since the last one."""
-        before, place = int(self.step[lane]), int(self.count[lane])
+        place = int(self.count[lane])
+        before = int(self.plan.measure_at[max(place - 1, 0)])
         if place == len(self._values[lane]):
             room = self._room(min(2 * place + 8, len(self.plan.measure_at)))
             room[:place] = self._values[lane]

@@ -172,18 +172,18 @@ def _read(
     leaving, measured = [], []
     for place in zip(*np.nonzero(call.lanes != EMPTY), strict=True):
         lane = int(call.lanes[place])
-        if ledger.finished[lane]:
+        if ledger.is_finished(lane):
             continue  # was done before this call, which left it as it was
         step, stopped, diverged = status[place].tolist()
         taken[place] = ledger.add(lane, scalars[place], bool(stopped), bool(diverged))
         if params is not None:
             index = np.ravel_multi_index(place, shape)
             ledger.kept[lane].append(jax.tree.map(lambda leaf, index=index: leaf[index], params))
-        if ledger.finished[lane]:
+        if ledger.is_finished(lane):
             leaving.append(lane)
         if observers:
             ended = "diverged" if diverged else "stopped" if stopped else ""
-            ended = ended or ("spent" if ledger.finished[lane] else "")
+            ended = ended or ("spent" if ledger.is_finished(lane) else "")
             measured.append(Measured.of(plan, lane, step, scalars[place], ended))
     if devices.vectorize:  # a batch takes as long as its longest member, in every place
         ledger.costs["slot_steps"] += int(taken.max(axis=1).sum()) * taken[0].size
@@ -203,12 +203,13 @@ def _retire(
 ) -> list[Arriving]:
     """Frees the slots of finished lanes, and starts copying what is kept of them to the host."""
     seats = {lane: schedule.release(lane) for lane in leaving}
-    going_on = stored & ~(ledger.stopped | ledger.diverged)  # under a larger budget
+    # Those that spent their budget go on under a larger one.
+    spent = {lane for lane in leaving if not (ledger.stopped[lane] or ledger.diverged[lane])}
     arriving = []
     for whole in (True, False):
         if not whole and plan.keep_params != "final":
             break  # those of every measurement are here already
-        mine = [(lane, *seats[lane]) for lane in leaving if bool(going_on[lane]) == whole]
+        mine = [(lane, *seats[lane]) for lane in leaving if (stored and lane in spent) == whole]
         while mine:
             group = {device: (lane, slot) for lane, device, slot in mine}  # one of each device
             slots = np.zeros((devices.mesh.size, 1), np.int32)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from grokjax import tasks
-from grokjax.checks import check_array, check_choice, check_integer, check_size, shown
+from grokjax.checks import check_array, check_choice, check_integer, shown
 from grokjax.models import Params
 from grokjax.models.protocol import check_task
 from grokjax.results.dataset import check_names
@@ -24,6 +24,7 @@ from grokjax.train import (
     grokked,
     init_lane,
     measure,
+    measurement_steps,
     padded_rows,
     patience,
     row_losses,
@@ -141,10 +142,10 @@ def make_plan(
         raise ValueError(
             "recipe must be a grokjax.Recipe(model, loss, optimizer), got " + shown(recipe)
         )
-    tasks.check_task(task)
+    task = tasks.check_task(task)
     check_task(recipe.model, task)
     table = check_lanes(recipe, task, lanes)
-    measure_at = _check_steps(max_steps, eval_every)
+    measure_at = measurement_steps(max_steps, eval_every)
     params = _check_logits_and_loss(recipe, task)
     return Plan(
         recipe=recipe,
@@ -173,26 +174,6 @@ def log_spaced(max_steps: int, per_decade: int = 20) -> list[int]:
     per_decade = check_integer("per_decade", per_decade, at_least=1, below=2**20)
     count = round(np.log10(max_steps) * per_decade) + 1
     return np.unique(np.geomspace(1, max_steps, count).round().astype(int)).tolist()
-
-
-def _check_steps(max_steps: int, eval_every: int | Sequence[int]) -> np.ndarray:
-    """int64[T], the steps to measure at, from 0 to max_steps."""
-    max_steps = check_integer("max_steps", max_steps, at_least=1, below=2**31)
-    if isinstance(eval_every, Sequence):
-        check_size("the steps of eval_every", len(eval_every), "measure less often")
-    elif np.ndim(eval_every) == 0:
-        eval_every = check_integer(
-            "eval_every", eval_every, at_least=1, below=2**31, otherwise="increasing steps"
-        )
-        check_size(f"{max_steps=} at {eval_every=}", max_steps // eval_every, "measure less often")
-        return np.append(np.arange(0, max_steps, eval_every), max_steps)
-    steps = check_array("eval_every", eval_every, shape=["T"], kinds="iu")
-    if steps.size == 0 or steps[0] < 0 or np.any(np.diff(steps) <= 0):
-        raise ValueError(
-            "eval_every must be a positive integer, or steps of at least 0 that increase, got "
-            f"{shown(eval_every)}."
-        )
-    return np.unique([0, *steps[(steps > 0) & (steps < max_steps)], max_steps])
 
 
 def _check_logits_and_loss(recipe: Recipe, task: Task) -> Params:

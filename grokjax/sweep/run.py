@@ -94,7 +94,8 @@ def run_sweep(
         are new; with a larger `max_steps`, those that had spent the smaller one go on. Shared by
         all processes of a sweep on several hosts, and used by one sweep at a time.
       checkpoint_every: seconds between checkpoints; `math.inf` for none.
-      initial: parameters to start from, lanes first, such as `result.params` of another sweep.
+      initial: parameters to start from, lanes first, such as `result.params` of another sweep; they
+        are converted to the types of the model's own.
       keep_params: what to keep of the lanes' parameters: the final ones, those of all measurements
         (lanes first, then the steps of the dataset), or none.
       progress: whether to show a progress line in a terminal or notebook.
@@ -102,7 +103,8 @@ def run_sweep(
         `sweep.Measured`: for live logs.
 
     Returns:
-      The labelled measurements and the parameters.
+      The labelled measurements and the parameters: see `SweepResult`. Lanes end at different steps;
+      `result.final` and `result.at` have the last measurement of each.
 
     Raises:
       ValueError: for anything that cannot be run, before anything is compiled.
@@ -121,7 +123,7 @@ def run_sweep(
     )
     mesh = lane_mesh(devices)
     if vectorize != "auto":
-        vectorize = check_flag("vectorize", vectorize, 'or "auto"')
+        vectorize = check_flag("vectorize", vectorize, '"auto"')
     if slots != "auto":
         slots = check_integer("slots", slots, at_least=1, otherwise='"auto"')
         slots = min(slots, -(-len(plan) // mesh.size))

@@ -9,7 +9,7 @@ import numpy as np
 
 from grokjax.checks import check_array, check_integer, check_size, shown
 from grokjax.tasks import Task
-from grokjax.train.lane import Lane, LaneState, init_lane
+from grokjax.train.lane import Lane, LaneState, init_lane, step_rows
 from grokjax.train.measurement import record
 from grokjax.train.recipe import Recipe
 from grokjax.train.steps import train_steps
@@ -54,7 +54,8 @@ def trajectory(
       max_steps: optimizer steps.
       eval_every: steps between measurements; or the increasing steps to measure at.
       rows: a bound on the training rows of one step, to which they are padded; without it those of
-        the lane where they are known, and all rows of the table inside of `jit` or `vmap`.
+        the lane where they are known, and all rows of the table inside of `jit` or `vmap`. There a
+        bound that is too small makes everything NaN.
 
     Returns:
       The last state, and the measurements by name: float32[T], at the steps 0, eval_every, ...,
@@ -62,17 +63,20 @@ def trajectory(
       numbers that are not finite.
 
     Raises:
-      ValueError: for steps that are not positive, or do not increase.
+      ValueError: for steps that are not positive, or do not increase, or a bound that is too small.
 
     Example:
       run = lambda lane: trajectory(recipe, task, lane, max_steps=500, eval_every=10)
       state, measured = jax.jit(jax.vmap(run))(lanes(recipe, task, grid(seed=range(5), ...)))
     """
     steps = measurement_steps(max_steps, eval_every)
+    needed = step_rows(recipe, lane)
+    known = not isinstance(needed, jax.core.Tracer)
     if rows is None:
-        known = not isinstance(lane.num_train, jax.core.Tracer)
-        rows = int(lane.num_train) if known else task.num_rows
+        rows = int(needed) if known else task.num_rows
     rows = check_integer("rows", rows, at_least=1)
+    if known and rows < needed:
+        raise ValueError(f"rows={rows} is less than the {needed} rows of a step of this lane.")
 
     def chunk(state: LaneState, num_steps: int) -> tuple[LaneState, dict[str, jax.Array]]:
         with jax.default_matmul_precision(recipe.precision):
@@ -83,7 +87,11 @@ def trajectory(
             state = advance(state)
         return record(recipe, task, None, state)
 
-    state, first = record(recipe, task, None, init_lane(recipe, task, lane))
+    state = init_lane(recipe, task, lane)
+    if not known:  # a bound that is too small must not train on a part of the rows in silence
+        enough = lambda leaf: jnp.where(needed <= rows, leaf, jnp.nan)
+        state = state._replace(params=jax.tree.map(enough, state.params))
+    state, first = record(recipe, task, None, state)
     measured = [jax.tree.map(lambda x: x[None], first)]
     lengths = np.diff(steps)
     # Equal chunks in a row are one loop: its body is compiled once.

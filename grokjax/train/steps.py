@@ -45,7 +45,7 @@ def train_step(
 
 
 def train_steps(
-    recipe: Recipe, task: Task, state: LaneState, num_steps: jax.Array, rows: int
+    recipe: Recipe, task: Task, state: LaneState, num_steps: jax.Array | int, rows: int
 ) -> LaneState:
     """`num_steps` steps of a run; `rows` is a static bound on the rows of one step."""
     tokens = jnp.asarray(task.tokens)
