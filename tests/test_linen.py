@@ -47,6 +47,37 @@ def test_linen_modules_that_cannot_be_models_are_refused():
         LinenModel(Batchy()).init(KEY, jnp.zeros((1, 2), jnp.int32))
     with pytest.raises(ValueError, match="not hashable"):
         LinenModel(SumNetwork([5]))
+    for wrong in ("SumNetwork", None, SumNetwork, nn.relu, LinenModel(NoFlag())):
+        with pytest.raises(ValueError, match=r"module must be a flax.linen module, such as"):
+            LinenModel(wrong)
+
+
+class Positions(nn.Module):
+    """As many learned positions as there are operands in `init`; `apply` may have fewer."""
+
+    @nn.compact
+    def __call__(self, tokens):
+        length = tokens.shape[-1]
+        if self.has_variable("params", "positions"):
+            positions = self.get_variable("params", "positions")[:length]
+        else:
+            positions = self.param("positions", nn.initializers.ones, (length, 5))
+        return jnp.sum(nn.Embed(5, 5)(tokens) * positions[None], axis=-2)
+
+
+def test_modules_may_take_other_parameters_than_they_make():
+    model = LinenModel(Positions())
+    params = model.init(KEY, jnp.zeros((1, 4), jnp.int32))
+    assert model.apply(params, jnp.zeros((3, 2), jnp.int32)).shape == (3, 5)
+
+
+def test_errors_of_a_module_stay_what_they_are():
+    class Broken(nn.Module):
+        def __call__(self, tokens):
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        LinenModel(Broken()).apply({}, jnp.zeros((3, 2), jnp.int32))
 
 
 def test_linen_is_imported_on_demand():

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 import grokjax
-from grokjax import analytic, losses, models, optimizers, tasks, train
+from grokjax import analytic, keys, losses, models, optimizers, tasks
 
 P = 7
 TABLE = models.LogitTable(P)
 MIXTURE = models.Mixture(TABLE, TABLE)
 RECIPE = grokjax.Recipe(MIXTURE, losses.cross_entropy, optimizers.gradient_descent)
+NETWORKS = ("memorizing", "generalizing")
 DECAY = 0.01
 
 
@@ -23,7 +24,7 @@ def addition():
 @pytest.fixture(scope="module")
 def start(addition):
     """Tables of a network that is right everywhere, and of one that is right on seed 0's half."""
-    split = tasks.split(addition, tasks.split_order(addition, train.split_key(0)), 25)
+    split = tasks.split(addition, tasks.split_order(addition, keys.split_key(0)), 25)
     right = 2 * np.asarray(jax.nn.one_hot(addition.labels, P))
     wrong = np.asarray(jax.nn.one_hot((addition.labels + 1) % P, P))
     mem = np.where(np.asarray(split.train)[:, None], right / 2, wrong).astype(np.float32)
@@ -40,7 +41,10 @@ def trained(addition, start):
     """Unequal and equal speeds, without and with decay of the scalars."""
     w_m2 = [10.0, 1.0, 10.0, 1.0]
     lanes = grokjax.zip_lanes(
-        seed=0, alpha=25 / 49, learning_rate=0.1, weight_decay=[0.0, 0.0, DECAY, DECAY]
+        alpha=25 / 49,
+        learning_rate=0.1,
+        weight_decay=[0.0, 0.0, DECAY, DECAY],
+        replica=[0, 1, 0, 1],
     )
     initial = MIXTURE.start(*(over_lanes(tree, 4) for tree in start), w_m2)
     return grokjax.run_sweep(
@@ -63,7 +67,7 @@ def test_only_the_four_scalars_have_gradients_and_train(addition, start, trained
     ).mean()
     gradient = jax.grad(loss)(jax.tree.map(jnp.asarray, params))
     assert all(np.abs(gradient[name]) > 0 for name in ("w_m1", "w_m2", "w_g1", "w_g2"))
-    for name, table in zip(MIXTURE.frozen, start, strict=True):
+    for name, table in zip(NETWORKS, start, strict=True):
         assert not np.any(gradient[name]["logits"])
         for lane in range(4):  # decay has not touched them either
             np.testing.assert_array_equal(trained.params[name]["logits"][lane], table["logits"])
@@ -83,7 +87,7 @@ def test_adamw_and_noise_leave_the_networks_alone(addition, start, optimizer):
         recipe, addition, numbers, max_steps=5, eval_every=5, stop=None, initial=initial,
         progress=False,
     )  # fmt: skip
-    for name in MIXTURE.frozen:
+    for name in NETWORKS:
         np.testing.assert_array_equal(result.params[name]["logits"], initial[name]["logits"])
     assert result.params["w_g2"][0] != 1
 
@@ -141,10 +145,82 @@ def test_a_table_of_logits_memorizes_and_nothing_else(addition):
     np.testing.assert_allclose(result.dataset.test_loss, np.log(P), rtol=1e-6)
 
 
-@pytest.mark.parametrize("bad", [{"p": 1}, {"p": 5, "operands": 0}, {"p": 2.5}])
+@pytest.mark.parametrize(
+    "bad", [{"p": 1}, {"p": 5, "operands": 0}, {"p": 2.5}, {"p": "7"}, {"p": 5, "operands": None}]
+)
 def test_a_table_refuses_bad_sizes(bad):
     with pytest.raises(ValueError, match="must be"):
         models.LogitTable(**bad)
+
+
+@pytest.mark.parametrize("bad", [{"p": 97, "operands": 5}, {"p": 2, "operands": 10**5}])
+def test_a_table_that_does_not_fit_into_memory_is_refused(bad):
+    with pytest.raises(ValueError, match=r"numbers, more than the .* take a smaller p"):
+        models.LogitTable(**bad)
+
+
+def test_equations_that_are_not_in_a_table_have_no_logits(start):
+    """PAD is not the residue p - 1, and no row is taken for another; the others are as before."""
+    tokens = np.array([[3, 6], [3, -1], [-1, -1], [3, 7], [100, 0], [0, 0]], np.int32)
+    params, known = start[1], [0, 5]
+    for apply in (TABLE.apply, jax.jit(TABLE.apply)):
+        logits = np.asarray(apply(params, tokens))
+        assert np.isnan(logits).all(axis=1).tolist() == [False, True, True, True, True, False]
+        np.testing.assert_array_equal(logits[known], params["logits"][(3, 0), (6, 0)])
+    gradient = jax.grad(lambda params: jnp.sum(TABLE.apply(params, tokens)[0]))(params)["logits"]
+    assert gradient.sum() == gradient[3, 6].sum() == P
+
+
+def test_networks_that_do_not_fit_a_table_are_refused():
+    inner = models.QuadraticMLP(5, 4)
+    params = inner.init(jax.random.key(0))
+    with pytest.raises(ValueError, match=r"the network has 5 classes, and the table p=7"):
+        models.LogitTable(7).tabulate(Constant(), {"logits": np.ones(5)})
+    with pytest.raises(ValueError, match="tokens must be from 0 to 4"):
+        models.LogitTable(7).tabulate(inner, params)
+    with pytest.raises(ValueError, match="3 operands"):
+        models.LogitTable(5, operands=3).tabulate(inner, params)
+
+
+class Constant:
+    def init(self, key, tokens):
+        return {"logits": jnp.zeros(5)}
+
+    def apply(self, params, tokens, *, key=None):
+        return jnp.broadcast_to(params["logits"], (*tokens.shape[:-1], 5))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"memorizing": None}, "memorizing must be the parameters of a network, got None"),
+        ({"generalizing": {}}, r"generalizing must be the parameters of a network, got \{\}"),
+        ({"memorizing": "table"}, "the parameters memorizing must be an array"),
+        ({"w_m2": [1.0, 2.0], "w_g2": [1.0, 2.0, 3.0]}, r"w_m2 of shape \[2\] and w_g2 of shape"),
+        ({"w_m2": np.ones((3, 1))}, "numbers, or one for each lane"),
+        ({"w_m2": np.ones(4), "w_g2": 1.0}, r"memorizing must have 4 lanes first.*\[3, 7, 7, 7\]"),
+        ({"w_g2": "fast"}, "w_g2 must be an array of real numbers, got 'fast'"),
+        ({"w_g2": None}, "w_g2 must be an array of real numbers, got None"),
+        ({"w_g2": np.nan}, "w_g2 must be .* finite; got nan"),
+    ],
+)
+def test_a_start_of_wrong_shapes_is_refused(start, changed, message):
+    networks = [over_lanes(tree, 3) for tree in start]
+    right = {
+        "memorizing": networks[0],
+        "generalizing": networks[1],
+        "w_m2": 1.0,
+        "w_g2": np.ones(3),
+    }
+    assert MIXTURE.start(**right)["w_m2"].shape == (3,)
+    with pytest.raises(ValueError, match=message):
+        MIXTURE.start(**right | changed)
+
+
+def test_networks_of_different_classes_do_not_mix(addition):
+    mixture = models.Mixture(TABLE, Constant())
+    with pytest.raises(ValueError, match=r"as many classes.*\[1, 7\] and \[1, 5\]"):
+        mixture.apply(mixture.init(jax.random.key(0), addition.tokens[:1]), addition.tokens[:1])
 
 
 # --------------------------------------------------------------------------------------------
@@ -187,5 +263,5 @@ def test_branch_refuses_what_has_no_single_parent(sweep):
         sweep.branch({"seed": [8]}, ["seed"])
     with pytest.raises(ValueError, match="'dropout' is no column of both"):
         sweep.branch(lanes, ["dropout"])
-    with pytest.raises(ValueError, match="no parameters to go on from"):
-        grokjax.SweepResult(sweep.dataset).branch(lanes)
+    with pytest.raises(ValueError, match="this result has no parameters"):
+        grokjax.SweepResult(sweep.dataset).select([2]).branch(lanes)

@@ -5,12 +5,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from grokjax.kernels.tangent import check_rows, logits_of
-from grokjax.models import Model, Params
+from grokjax.checks import check_integer, check_jax_array, is_concrete, shown
+from grokjax.kernels.tangent import check_network, check_rows, logits_of
+from grokjax.models import Model, Params, arguments
 
 
 def relative_motion(params: Params, initial: Params) -> jax.Array:
-    """`||params - initial|| / ||initial||`, over all parameters together."""
+    """`||params - initial|| / ||initial||`, over all parameters together.
+
+    Raises:
+      ValueError: if the two are not parameters of one network.
+    """
+    params, initial = _check_same(params, initial)
     moved = jax.tree.map(lambda x, x0: jnp.asarray(x) - x0, params, initial)
     return jnp.sqrt(_squared(moved) / _squared(initial))
 
@@ -31,9 +37,11 @@ def linearized(
       float[P, C]. `loss(linearized(...), labels).mean()` is the loss a lazy network would have.
 
     Raises:
-      ValueError: if rows are not int[P, S], or batch_size is not positive.
+      ValueError: as `tangent`, for both sets of parameters.
     """
     tokens, _ = check_rows(tokens)
+    initial = check_network(model, initial, tokens, name="initial")
+    params, initial = _check_same(params, initial)
     with jax.default_matmul_precision("highest"):
         logits, moved = jax.jvp(
             logits_of(model, tokens, batch_size), (initial,), (_difference(params, initial),)
@@ -74,11 +82,17 @@ def span_fraction(
       float[], NaN if nothing has moved.
 
     Raises:
-      ValueError: if rows are not int[P, S], or batch_size is not positive.
+      ValueError: as `tangent`, for both sets of parameters; for iterations below 1, or a tolerance
+        outside [0, 1).
 
     Reference: S2, section 4.1. Differs: S2 prints the linear span where the affine one is meant.
     """
     tokens, _ = check_rows(tokens)
+    initial = check_network(model, initial, tokens, name="initial")
+    params, initial = _check_same(params, initial)
+    if is_concrete(iterations):
+        check_integer("iterations", iterations, at_least=1)
+    arguments.check_rate("tolerance", tolerance, at_least=0, below=1)
     with jax.default_matmul_precision("highest"):
         _, forward = jax.linearize(logits_of(model, tokens, batch_size), initial)
         backward = jax.linear_transpose(forward, initial)
@@ -104,6 +118,20 @@ def span_fraction(
 
         residual, *_ = jax.lax.while_loop(going, step, (start, gradient, first, jnp.int32(0)))
     return 1.0 - _squared(residual)
+
+
+def _check_same(params: Params, initial: Params) -> tuple[Params, Params]:
+    """Two sets of parameters of one network.
+
+    Raises:
+      ValueError: if they are none, or differ in their entries or shapes.
+    """
+    if not jax.tree.leaves(initial):
+        raise ValueError(f"initial must be parameters, got {shown(initial)}.")
+    if wrong := arguments.differences(params, arguments.shapes_in(initial)):
+        raise ValueError(f"params and initial must be parameters of one network: {wrong}.")
+    as_arrays = lambda tree: jax.tree.map(lambda leaf: check_jax_array("a parameter", leaf), tree)
+    return as_arrays(params), as_arrays(initial)
 
 
 def _difference(params: Params, initial: Params) -> Params:

@@ -5,8 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from grokjax.checks import is_concrete, shown
 from grokjax.kernels.tangent import check_rows
 from grokjax.models import Params, QuadraticMLP, square
+from grokjax.tasks import PAD
 
 
 def quadratic(model: QuadraticMLP, params: Params, tokens: Any, other: Any = None) -> jax.Array:
@@ -28,8 +30,9 @@ def quadratic(model: QuadraticMLP, params: Params, tokens: Any, other: Any = Non
       other: int32[P', S]; the same rows when not given.
 
     Raises:
-      ValueError: for a model with `normalize`, whose preactivations depend on all rows, or rows
-        that are not int[P, S].
+      ValueError: for another model than a `QuadraticMLP`, or one with `normalize`, whose
+        preactivations depend on all rows; for other parameters, no rows, and rows that are not
+        int[P, S] with operands below p.
 
     Reference: S2, definition 4.1, for Gromov 2023, equations 1 and 2.
     """
@@ -78,9 +81,12 @@ def infinite_width(tokens: Any, other: Any = None) -> jax.Array:
       float[P, P'].
 
     Raises:
-      ValueError: if rows are not int[P, S].
+      ValueError: if rows are not int[P, S], operands are negative and not `PAD`, or there are none.
     """
     tokens, other = check_rows(tokens, other)
+    for rows in (tokens, other):
+        if is_concrete(rows) and (smallest := int(rows.min())) < PAD:
+            raise ValueError(f"tokens must be at least 0, or {PAD} for none, got {smallest}.")
     counts = [jnp.sum(rows >= 0, axis=1).astype(jnp.float32) for rows in (tokens, other)]
     return counts[0][:, None] * counts[1][None, :] + 6.0 * _equal_operands(tokens, other) ** 2
 
@@ -94,12 +100,14 @@ def expected_scale(model: QuadraticMLP) -> float:
     network is near its mean.
 
     Raises:
-      ValueError: for another activation than the square, or with `normalize`.
+      ValueError: for another model than a `QuadraticMLP`, another activation than the square, or
+        with `normalize`.
     """
+    _check_quadratic(model)
     if model.activation is not square or model.normalize:
         raise ValueError(
-            f"the infinite-width kernel is that of x^2 without normalization, got {model}; use "
-            "activation=square and normalize=False."
+            f"the infinite-width kernel is that of x^2 without normalization, got {shown(model)}; "
+            "use activation=square and normalize=False."
         )
     return model.width * model.output_scale**2 * model.input_scale**4 * model.init_std**4
 
@@ -108,6 +116,7 @@ def _features(
     model: QuadraticMLP, params: Params, tokens: Any, other: Any
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     """Equal operands [P, P'], and the hidden layer and its derivative of both sets: [P, K]."""
+    _check_quadratic(model)
     if model.normalize:
         raise ValueError(
             "the closed form is that of a network without normalization; use kernels.tangent for "
@@ -119,6 +128,14 @@ def _features(
         h = model.preactivations(params, rows)
         hidden.append(jax.jvp(model.activation, (h,), (jnp.ones_like(h),)))
     return _equal_operands(tokens, other), hidden[0], hidden[1]
+
+
+def _check_quadratic(model: Any) -> None:
+    if not isinstance(model, QuadraticMLP):
+        raise ValueError(
+            "model must be a models.QuadraticMLP, which alone has a closed form, got "
+            f"{shown(model)}; use kernels.tangent or kernels.trace for other models."
+        )
 
 
 def _equal_operands(tokens: jax.Array, other: jax.Array) -> jax.Array:

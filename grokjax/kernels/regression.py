@@ -2,8 +2,14 @@
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
+
+from grokjax.checks import check_array, check_integer, check_number, check_size
+
+# In units of the largest entry or eigenvalue: far above what rounding does to a kernel, TF32 too.
+TOLERANCE = 1e-2
 
 
 class Regression(NamedTuple):
@@ -42,7 +48,8 @@ def regression(
     rounding error of the kernel's own type are left out.
 
     Args:
-      kernel: float[P, P], the same for every class, or float[P, P, C, C], over all rows.
+      kernel: float[P, P], the same for every class, or float[P, P, C, C], over all rows; symmetric
+        and without negative eigenvalues, up to a hundredth of the largest.
       labels: int[P], the answers.
       train: bool[P], the rows to regress on; some, not all.
       num_classes: C; the largest label plus one when not given.
@@ -50,32 +57,37 @@ def regression(
       initial: float[P, C], logits f_0 to start from; zero when not given.
 
     Raises:
-      ValueError: if shapes do not fit, numbers are not finite, all rows or none are trained on, or
-        the ridge is negative.
+      ValueError: if shapes do not fit, numbers are not finite, labels are outside of the classes,
+        all rows or none are trained on, the ridge is negative, or the kernel is no kernel.
     """
-    given = np.asarray(kernel)
-    resolution = np.finfo(given.dtype if given.dtype.kind == "f" else np.float64).eps
-    kernel = given.astype(np.float64)
-    labels, train = np.asarray(labels), np.asarray(train, bool)
-    classes = int(labels.max()) + 1 if num_classes is None else num_classes
-    rows = len(labels)
-    if kernel.shape not in ((rows, rows), (rows, rows, classes, classes)):
+    labels = check_array("labels", labels, shape=["P"], kinds="iu")
+    if not len(labels):
+        raise ValueError("labels must be one for each row, got none.")
+    rows, largest = len(labels), int(labels.max())
+    classes = largest + 1
+    if num_classes is not None:
+        classes = check_integer("num_classes", num_classes, at_least=1)
+    if labels.min() < 0 or largest >= classes:
+        wrong = int(labels.min()) if labels.min() < 0 else largest
+        raise ValueError(f"labels must be from 0 to {max(classes - 1, 0)}, got {wrong}.")
+    check_size(
+        f"answers of {classes} classes", classes * max(classes, rows), "number the classes from 0"
+    )
+    given = check_array("kernel", kernel)
+    if given.shape not in ((rows, rows), (rows, rows, classes, classes)):
         raise ValueError(
             f"{rows} rows of {classes} classes need a kernel of shape {(rows, rows)} or "
-            f"{(rows, rows, classes, classes)}, got {kernel.shape}."
+            f"{(rows, rows, classes, classes)}, got {given.shape}."
         )
-    if train.shape != (rows,) or train.all() or not train.any():
-        raise ValueError(
-            f"train must mark some but not all of the {rows} rows, got shape {train.shape} with "
-            f"{int(train.sum())} of them marked."
-        )
-    if not ridge >= 0:
-        raise ValueError(f"ridge must be at least 0, got {ridge}.")
-    if not np.isfinite(kernel).all():
-        raise ValueError("the kernel has entries that are not finite; the network has diverged.")
-    start = np.zeros((rows, classes)) if initial is None else np.asarray(initial, np.float64)
-    if start.shape != (rows, classes):
-        raise ValueError(f"initial must have the shape {(rows, classes)}, got {start.shape}.")
+    exact = given.dtype.kind in "biu"
+    resolution = float(np.finfo(np.float64).eps if exact else jnp.finfo(given.dtype).eps)
+    kernel = _check_kernel(given.astype(np.float64))
+    train = _check_train(train, rows)
+    ridge = check_number("ridge", ridge, at_least=0)
+    start = np.zeros((rows, classes))
+    if initial is not None:
+        start = check_array("initial", initial, shape=[rows, classes], finite=True)
+        start = start.astype(np.float64)
 
     answers = np.eye(classes)[labels]
     inner, outer = kernel[np.ix_(train, train)], kernel[:, train]
@@ -92,6 +104,45 @@ def regression(
         train_accuracy=float(right[train].mean()),
         test_accuracy=float(right[~train].mean()),
     )
+
+
+def _check_kernel(kernel: np.ndarray) -> np.ndarray:
+    """What can be a kernel, as far as one look at its numbers tells."""
+    if not np.isfinite(kernel).all():
+        raise ValueError("the kernel has entries that are not finite; the network has diverged.")
+    largest = max(kernel.max(), -kernel.min())
+    flip = lambda block: block.transpose((1, 0, 3, 2)[: kernel.ndim])
+    blocks = (slice(start, start + 64) for start in range(0, len(kernel), 64))  # no second copy
+    gap = max(np.abs(kernel[at] - flip(kernel[:, at])).max() for at in blocks)
+    if gap > TOLERANCE * largest:
+        raise ValueError(
+            f"kernel must be symmetric, got entries up to {largest:g} that differ by {gap:g} from "
+            "those of the transpose."
+        )
+    rows = np.arange(len(kernel))
+    diagonal = kernel[rows, rows] if kernel.ndim == 2 else np.einsum("iiqq->iq", kernel)
+    if diagonal.min() < -TOLERANCE * largest:
+        raise ValueError(
+            "kernel must have no negative eigenvalues, so no negative numbers on its diagonal, got "
+            f"{diagonal.min():g}."
+        )
+    return kernel
+
+
+def _check_train(train: Any, rows: int) -> np.ndarray:
+    """Which rows are trained on, bool[P]."""
+    try:
+        train = check_array("train", train, shape=[rows], kinds="b")
+    except ValueError as error:
+        raise ValueError(
+            f"{str(error)[:-1]}; for rows given by their numbers use np.isin(np.arange({rows}), "
+            "numbers)."
+        ) from None
+    if train.all() or not train.any():
+        raise ValueError(
+            f"train must mark some but not all of the {rows} rows, got {int(train.sum())} marked."
+        )
+    return train
 
 
 def _flat(kernel: np.ndarray) -> np.ndarray:
@@ -115,6 +166,11 @@ def _solve(kernel: np.ndarray, right: np.ndarray, ridge: float, resolution: floa
         if condition > smallest:
             return scipy.linalg.cho_solve(factor, right)
     values, vectors = scipy.linalg.eigh(matrix)
+    if values[0] < -max(TOLERANCE, smallest) * np.abs(values).max():
+        raise ValueError(
+            f"kernel must have no negative eigenvalues, got one of {values[0]:g} beside a largest "
+            f"of {values[-1]:g}."
+        )
     kept = values > smallest * values[-1]
     inverse = np.where(kept, 1.0 / np.where(kept, values, 1.0), 0.0)
     return (vectors * inverse) @ (vectors.T @ right)

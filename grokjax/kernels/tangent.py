@@ -12,8 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from grokjax.checks import check_integer
-from grokjax.models import Model, Params
+from grokjax.checks import check_integer, check_jax_array, shown
+from grokjax.models import Model, Params, arguments
+from grokjax.models.protocol import check_model
 
 
 def tangent(
@@ -33,11 +34,14 @@ def tangent(
       float[P, P', C, C], symmetric under `(i, q) <-> (j, r)` if `other` is `tokens`.
 
     Raises:
-      ValueError: if rows are not int[P, S] with equal S, or batch_size is not positive.
+      ValueError: for what is no model, other parameters than the model's, rows that are not
+        int[P, S] with equal S or that the model does not know, no rows, or a batch_size that is not
+        positive.
 
     Reference: Jacot, Gabriel and Hongler 2018.
     """
     tokens, other = check_rows(tokens, other)
+    params = check_network(model, params, tokens, other)
     batch_size = check_integer("batch_size", batch_size, at_least=1)
     with jax.default_matmul_precision("highest"):
         logits, forward = jax.linearize(lambda params: model.apply(params, tokens), params)
@@ -60,6 +64,7 @@ def trace(
     does not grow with the square of their number.
     """
     tokens, other = check_rows(tokens, other)
+    params = check_network(model, params, tokens, other)
     batch_size = check_integer("batch_size", batch_size, at_least=1)
     with jax.default_matmul_precision("highest"):
         logits, forward = jax.linearize(lambda params: model.apply(params, tokens), params)
@@ -100,13 +105,14 @@ def product(
       ValueError: as `tangent`, or if the vector does not have one number for each row and class.
     """
     tokens, other = check_rows(tokens, other)
-    vector = jnp.asarray(vector)
+    params = check_network(model, params, tokens, other)
+    vector = jnp.asarray(check_jax_array("vector", vector))
     with jax.default_matmul_precision("highest"):
         logits, backward = jax.vjp(logits_of(model, other, batch_size), params)
         if vector.shape != logits.shape:
             raise ValueError(
-                f"vector needs one number for each row and class, {logits.shape}, got "
-                f"{vector.shape}."
+                f"vector must have one number for each row and class, {list(logits.shape)}, got "
+                f"{list(vector.shape)}."
             )
         (direction,) = backward(vector.astype(logits.dtype))
         return jax.jvp(logits_of(model, tokens, batch_size), (params,), (direction,))[1]
@@ -124,20 +130,59 @@ def check_rows(tokens: Any, other: Any = None) -> tuple[jax.Array, jax.Array]:
     """Both sets of rows as arrays; the second is the first when not given.
 
     Raises:
-      ValueError: if they are not int[P, S] and int[P', S].
+      ValueError: if they are not int[P, S] and int[P', S], or have no rows.
     """
-    rows = [jnp.asarray(tokens), jnp.asarray(tokens if other is None else other)]
-    for x in rows:
-        if x.ndim != 2 or not jnp.issubdtype(x.dtype, jnp.integer):
-            raise ValueError(
-                f"rows must be integers [P, S], such as task.tokens, got {x.dtype}{list(x.shape)}."
-            )
-    if rows[0].shape[1] != rows[1].shape[1]:
+    rows = _check_rows("tokens", tokens)
+    if other is None:
+        return rows, rows
+    others = _check_rows("other", other)
+    if rows.shape[1] != others.shape[1]:
         raise ValueError(
-            f"both sets of rows need the same operands, got {rows[0].shape[1]} and "
-            f"{rows[1].shape[1]}."
+            f"tokens and other must have as many operands, got {rows.shape[1]} and "
+            f"{others.shape[1]}."
         )
-    return rows[0], rows[1]
+    return rows, others
+
+
+def _check_rows(name: str, rows: Any) -> jax.Array:
+    rows = check_jax_array(name, rows, shape=["P", "S"], kinds="iu")
+    if 0 in rows.shape:
+        raise ValueError(f"{name} must have one row or more, got shape {list(rows.shape)}.")
+    return jnp.asarray(rows)
+
+
+def check_network(model: Model, params: Any, *rows: jax.Array, name: str = "params") -> Params:
+    """Parameters with which a model has logits for some rows, and a gradient.
+
+    Args:
+      model: any model.
+      params: its parameters.
+      *rows: int32[P, S] each.
+      name: of the parameters, for the message.
+
+    Raises:
+      ValueError: for what is no model, other parameters than the model's, operands that the model
+        does not know, and logits that are not [P, C].
+    """
+    check_model(model)
+    leaves, structure = jax.tree.flatten(params)
+    if not leaves:
+        raise ValueError(f"{name} must be the model's parameters, got {shown(params)}.")
+    leaves = [check_jax_array(f"each array of {name}", leaf, kinds="f") for leaf in leaves]
+    params = structure.unflatten(leaves)
+    for tokens in {id(x): x for x in rows}.values():  # often the same ones twice
+        try:
+            # Not with abstract rows: models look at operands where they can.
+            logits = jax.eval_shape(lambda params, x=tokens: model.apply(params, x), params)
+        except Exception:
+            arguments.explain(model, params, tokens.shape[1], name)
+            raise
+        if getattr(logits, "ndim", 0) != 2 or logits.shape[0] != len(tokens):
+            raise ValueError(
+                f"the model must return logits float[P, C], got {shown(logits)} for {len(tokens)} "
+                "rows."
+            )
+    return params
 
 
 def _row_logits(model: Model, params: Params, row: jax.Array) -> jax.Array:

@@ -1,20 +1,23 @@
 """The long short-term memory that reads one operand after another."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from grokjax.models import fields
+from grokjax.models import arguments, fields
 from grokjax.models.layers import by_token, embedding, linear, uniform
 from grokjax.models.noise import dropout as drop
+from grokjax.models.protocol import ModelBase
+from grokjax.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True)
-class LSTM:
+class LSTM(ModelBase):
     """Layers of LSTM cells over the operands; the last hidden state is read out linearly.
 
         i, f, g, o = split(W_x x + b_x + W_h h + b_h)
@@ -39,7 +42,8 @@ class LSTM:
     equation alone.
 
     Raises:
-      ValueError: for sizes below 1, p below 2, or dropout outside [0, 1).
+      ValueError: for sizes below 1, p below 2, or dropout outside [0, 1); in `init` and `apply` for
+        anything but a key, equations of operands below p, and the model's parameters.
 
     Reference: Hochreiter and Schmidhuber 1997; S2 section 3.2 and figure 3; S1 section 3.1.
     """
@@ -57,6 +61,14 @@ class LSTM:
             fields.check_counts(self, embedding=1)
         fields.check_dropout(self)
 
+    def check_task(self, task: Task) -> None:
+        """Refuses a task of another modulus."""
+        arguments.check_fit(task, self.p)
+
+    def check_columns(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Refuses a lane column `dropout` outside [0, 1)."""
+        arguments.check_column(columns, "dropout", at_least=0, below=1)
+
     @property
     def num_classes(self) -> int:
         """Classes of the logits: `max(vocabulary, p)`."""
@@ -64,6 +76,7 @@ class LSTM:
 
     def init(self, key: jax.Array, tokens: jax.Array) -> Any:
         """Random parameters, for any number of operands."""
+        tokens = arguments.check_init(key, tokens)
         return _Network(self).init(key, tokens, None, 0.0)["params"]
 
     def apply(
@@ -75,7 +88,11 @@ class LSTM:
         dropout: Any = None,
     ) -> jax.Array:
         """Logits: int32[..., S] -> float[..., C]; `dropout` in place of the field's value."""
+        arguments.check_noise_key(key)
         rate = self.dropout if dropout is None else dropout
+        arguments.check_rate("dropout", rate, at_least=0, below=1)
+        tokens = arguments.check_tokens(tokens, p=self.p)
+        params = arguments.check_params(self, params, arguments.shapes_of(self, 1))
         logits = _Network(self).apply({"params": params}, tokens, key, rate)
         return logits  # pyright: ignore[reportReturnType]
 

@@ -1,19 +1,24 @@
 """The multilayer perceptron on one-hot or embedded operands."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from grokjax.models import fields
+from grokjax.checks import check_integers
+from grokjax.models import arguments, fields
 from grokjax.models.layers import by_token, embedding, linear, uniform
 from grokjax.models.noise import dropout as drop
+from grokjax.models.protocol import ModelBase
+from grokjax.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True)
-class MLP:
+class MLP(ModelBase):
     """Fully connected ReLU layers on the operands side by side, one-hot or embedded.
 
         h_1 = relu(b_1 + sum_s W_1[s] x_s),  h_l = relu(b_l + W_l h_{l-1}),  logits = b + W h_L
@@ -34,8 +39,8 @@ class MLP:
     Differs: a version of S2's authors' code has three hidden layers; the text, and this, has two.
 
     Raises:
-      ValueError: for sizes below 1, p below 2, dropout outside [0, 1), or, in `init` and `apply`,
-        equations of another number of operands.
+      ValueError: for sizes below 1, p below 2, or dropout outside [0, 1); in `init` and `apply` for
+        anything but a key, equations of S operands below p, and the model's parameters.
 
     Reference: S2 section 3.2 and figure 4; S1 section 3.1.
     """
@@ -49,10 +54,21 @@ class MLP:
 
     def __post_init__(self):
         fields.check_counts(self, p=2, operands=1, vocabulary=1)
-        fields.check_widths(self, "hidden")
+        hidden = check_integers("hidden", self.hidden, at_least=1, such_as="(256, 256)")
+        if not hidden:
+            raise ValueError("hidden must be one layer or more, such as (256, 256), got ().")
+        fields.set_fields(self, hidden=hidden)
         if self.embedding is not None:
             fields.check_counts(self, embedding=1)
         fields.check_dropout(self)
+
+    def check_task(self, task: Task) -> None:
+        """Refuses a task of another modulus or number of operands."""
+        arguments.check_fit(task, self.p, self.operands)
+
+    def check_columns(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Refuses a lane column `dropout` outside [0, 1)."""
+        arguments.check_column(columns, "dropout", at_least=0, below=1)
 
     @property
     def num_classes(self) -> int:
@@ -61,6 +77,7 @@ class MLP:
 
     def init(self, key: jax.Array, tokens: jax.Array) -> Any:
         """Random parameters."""
+        tokens = arguments.check_init(key, tokens, operands=self.operands)
         return _Network(self).init(key, tokens, None, 0.0)["params"]
 
     def apply(
@@ -72,7 +89,11 @@ class MLP:
         dropout: Any = None,
     ) -> jax.Array:
         """Logits: int32[..., S] -> float[..., C]; `dropout` in place of the field's value."""
+        arguments.check_noise_key(key)
         rate = self.dropout if dropout is None else dropout
+        arguments.check_rate("dropout", rate, at_least=0, below=1)
+        tokens = arguments.check_tokens(tokens, p=self.p, operands=self.operands)
+        params = arguments.check_params(self, params, arguments.shapes_of(self, self.operands))
         logits = _Network(self).apply({"params": params}, tokens, key, rate)
         return logits  # pyright: ignore[reportReturnType]
 
@@ -83,11 +104,6 @@ class _Network(nn.Module):
     @nn.compact
     def __call__(self, tokens: jax.Array, key: jax.Array | None, rate: Any) -> jax.Array:
         model = self.model
-        if tokens.shape[-1] != model.operands:
-            raise ValueError(
-                f"the equations have {tokens.shape[-1]} operands, and the model "
-                f"operands={model.operands}; make it MLP(operands={tokens.shape[-1]})."
-            )
         columns = tokens.reshape(-1, model.operands).T
         depth = len(model.hidden)
         keys = [None] * depth if key is None else jax.random.split(key, depth)

@@ -6,11 +6,16 @@ in JAX, and an integer hash spreads the two words of a key over the elements of 
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from grokjax.checks import check_integer, check_integers, check_jax_array, check_key, check_number
+from grokjax.models import arguments
+from grokjax.models.protocol import Wrapper, check_model, frozen_params
 
 
 def random_bits(key: jax.Array, size: int) -> jax.Array:
@@ -20,9 +25,13 @@ def random_bits(key: jax.Array, size: int) -> jax.Array:
     their leading bits would give each other's words in another order. The words depend on the key
     and on i only, in any company; they are statistically good, and not for cryptography.
 
+    Raises:
+      ValueError: for a key that is none, or a negative size.
+
     Reference: C. Wellons, hash-prospector, 2018 (lowbias32).
     """
-    words = jax.random.key_data(key)[-2:]
+    words = jax.random.key_data(check_key("key", key))[-2:]
+    size = check_integer("size", size, at_least=0)
     return _mix(_mix(jnp.arange(size, dtype=jnp.uint32) ^ _mix(words[0])) ^ words[1])
 
 
@@ -42,8 +51,14 @@ def dropout(key: jax.Array | None, x: jax.Array, rate: Any) -> jax.Array:
 
     The probability is `rate` rounded up to a multiple of 2^-24, the resolution of float32.
 
+    Raises:
+      ValueError: for a key that is none, an `x` that is no array of numbers, or another rate.
+
     Reference: Srivastava et al. 2014, in the inverted form.
     """
+    arguments.check_noise_key(key)
+    x = check_jax_array("x", x, kinds="f")
+    arguments.check_rate("rate", rate, at_least=0, below=1)
     if key is None or (isinstance(rate, float | int) and rate == 0):
         return x
     kept = (random_bits(key, x.size) >> 8).astype(jnp.float32) >= rate * np.float32(2**24)
@@ -54,41 +69,38 @@ def normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Standard normal numbers of `random_bits`, float32[shape], through the inverse error function.
 
     They have 2^24 different values, up to 5.3 in magnitude.
+
+    Raises:
+      ValueError: for a key that is none, or a shape that is no tuple of sizes.
     """
+    shape = check_integers("shape", shape, at_least=0, such_as="(100, 100)")
     centres = (random_bits(key, math.prod(shape)) >> 8).astype(jnp.float32) * 2**-23
     return math.sqrt(2) * jax.lax.erf_inv(centres - (1 - 2**-24)).reshape(shape)
 
 
 @dataclasses.dataclass(frozen=True)
-class WeightNoise:
+class WeightNoise(Wrapper):
     """A model whose training steps see its parameters with noise: see `with_weight_noise`.
 
     Attributes:
       model: the model inside.
       std: of the noise.
+
+    Raises:
+      ValueError: for a model that is none, or an `std` that is no number of at least 0.
     """
 
     model: Any
     std: float = 0.01
 
     def __post_init__(self):
-        if not (self.std >= 0 and math.isfinite(self.std)):
-            raise ValueError(f"std must be a number of at least 0, got {self.std!r}.")
+        check_model(self.model)
+        object.__setattr__(self, "std", check_number("std", self.std, at_least=0))
 
-    @property
-    def p(self) -> int:
-        """The modulus of the model inside, if it has one."""
-        return self.model.p
-
-    @property
-    def operands(self) -> int:
-        """The number of operands of the model inside, if it is fixed."""
-        return self.model.operands
-
-    @property
-    def frozen(self) -> tuple[str, ...]:
-        """Parameters of the model inside that no optimizer moves."""
-        return getattr(self.model, "frozen", ())
+    def check_columns(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Refuses a negative lane column `weight_noise`; for others the model inside decides."""
+        arguments.check_column(columns, "weight_noise", at_least=0)
+        super().check_columns(columns)
 
     def init(self, key: jax.Array, tokens: jax.Array) -> Any:
         """Initial parameters of the model inside."""
@@ -111,27 +123,39 @@ class WeightNoise:
           key: of the noise, and of the model's own; None for evaluation.
           weight_noise: standard deviation in place of `std`.
           numbers: keywords of the model's own `apply`.
+
+        Raises:
+          ValueError: for a key that is none, a negative `weight_noise`, and as the model inside.
         """
+        std = self.std if weight_noise is None else weight_noise
+        arguments.check_rate("weight_noise", std, at_least=0)
+        arguments.check_noise_key(key)
         if key is None:
             return self.model.apply(params, tokens, **numbers)
-        std = self.std if weight_noise is None else weight_noise
         own, key = jax.random.split(key)
-        leaves, structure = jax.tree.flatten(params)
-        keys = jax.random.split(own, len(leaves))
-        noisy = [
-            leaf + std * normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)
-        ]
-        return self.model.apply(structure.unflatten(noisy), tokens, key=key, **numbers)
+        paths, structure = jax.tree.flatten_with_path(params)
+        keys = jax.random.split(own, len(paths))
+        frozen = frozen_params(self.model)
+
+        def noisy(path: Any, leaf: Any, key: jax.Array) -> jax.Array:
+            leaf = check_jax_array("params", leaf)
+            if getattr(path[0], "key", None) in frozen:
+                return leaf
+            return leaf + std * normal(key, leaf.shape)
+
+        leaves = [noisy(path, leaf, key) for (path, leaf), key in zip(paths, keys, strict=True)]
+        return self.model.apply(structure.unflatten(leaves), tokens, key=key, **numbers)
 
 
 def with_weight_noise(model: Any, std: float = 0.01) -> WeightNoise:
     """The model, trained at `params + std * N(0, 1)`, drawn anew in every training step.
 
-    All parameters get noise, biases and embeddings too; evaluation gets none. The gradient at the
-    noisy parameters moves the clean ones. A lane column `weight_noise` sets `std` for each lane.
+    All parameters that train get noise, biases and embeddings too; evaluation gets none. The
+    gradient at the noisy parameters moves the clean ones. A lane column `weight_noise` sets `std`
+    for each lane.
 
     Raises:
-      ValueError: for a negative `std`.
+      ValueError: for a model that is none, or an `std` that is no number of at least 0.
 
     Reference: Power et al. 2022, appendix A.1.2, and their code; S1 figure 4, last panel.
     """

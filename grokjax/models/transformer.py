@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -9,13 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from grokjax.models import fields
+from grokjax.checks import check_choice, check_flag
+from grokjax.models import arguments, fields
 from grokjax.models.layers import by_token, embedding, linear
 from grokjax.models.noise import dropout as drop
+from grokjax.models.protocol import ModelBase
+from grokjax.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True)
-class Transformer:
+class Transformer(ModelBase):
     """A causal Transformer over the operands, and a linear readout without bias.
 
     With x the embeddings plus positions, each layer is
@@ -56,7 +60,9 @@ class Transformer:
 
     Raises:
       ValueError: for sizes below 1, p below 2, heads that do not divide an even width, dropout
-        outside [0, 1), another word.
+        outside [0, 1), another word; in `init` and `apply` for anything but a key, equations of
+        operands below p, no more of them than there are learned positions, and the model's
+        parameters.
 
     Reference: S2 section 3.1; Vaswani et al. 2017; Power et al. 2022, appendix A.1.2.
     """
@@ -80,16 +86,25 @@ class Transformer:
                 f"width must be even and a multiple of heads, got width={self.width} and "
                 f"heads={self.heads}."
             )
+        fields.set_fields(self, equation=check_flag("equation", self.equation))
         # Defaults become values, so that equal networks are equal models.
         if self.hidden is None:
-            object.__setattr__(self, "hidden", 4 * self.width)
+            fields.set_fields(self, hidden=4 * self.width)
         if self.readout is None:
-            object.__setattr__(self, "readout", "last" if self.equation else "mean")
+            fields.set_fields(self, readout="last" if self.equation else "mean")
         fields.check_counts(self, hidden=1)
-        fields.check_choice(self, "norm", "post", "pre")
-        fields.check_choice(self, "readout", "mean", "last")
-        fields.check_choice(self, "positions", "sinusoidal", "learned")
+        check_choice("norm", self.norm, ("post", "pre"))
+        check_choice("readout", self.readout, ("mean", "last"))
+        check_choice("positions", self.positions, ("sinusoidal", "learned"))
         fields.check_dropout(self)
+
+    def check_task(self, task: Task) -> None:
+        """Refuses a task of another modulus."""
+        arguments.check_fit(task, self.p)
+
+    def check_columns(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Refuses a lane column `dropout` outside [0, 1)."""
+        arguments.check_column(columns, "dropout", at_least=0, below=1)
 
     @property
     def num_tokens(self) -> int:
@@ -103,6 +118,7 @@ class Transformer:
 
     def init(self, key: jax.Array, tokens: jax.Array) -> Any:
         """Random parameters."""
+        tokens = arguments.check_init(key, tokens)
         return _Network(self).init(key, tokens, None, 0.0)["params"]
 
     def apply(
@@ -114,9 +130,21 @@ class Transformer:
         dropout: Any = None,
     ) -> jax.Array:
         """Logits: int32[..., S] -> float[..., C]; `dropout` in place of the field's value."""
+        arguments.check_noise_key(key)
         rate = self.dropout if dropout is None else dropout
+        arguments.check_rate("dropout", rate, at_least=0, below=1)
+        tokens = arguments.check_tokens(tokens, p=self.p)
+        params = self._check_params(params)
         logits = _Network(self).apply({"params": params}, tokens, key, rate)
         return logits  # pyright: ignore[reportReturnType]
+
+    def _check_params(self, params: Any) -> Any:
+        shapes = arguments.shapes_of(self, 1)
+        if self.positions == "learned" and isinstance(params, Mapping):
+            # One for each token of the longest equation: as many as there are.
+            length = np.shape(params.get("positions", ()))[:1]
+            shapes = {**shapes, "positions": (*length, self.width)}
+        return arguments.check_params(self, params, shapes)
 
 
 class _Network(nn.Module):
