@@ -17,7 +17,7 @@ import grokjax
 from grokjax import losses, optimizers, tasks
 from grokjax.command import run_as_command
 from grokjax.models import QuadraticMLP
-from grokjax.sweep.engine import Sweep
+from grokjax.sweep import loop
 
 
 def checkpoint(
@@ -42,13 +42,13 @@ def checkpoint(
     task = tasks.modular_addition(p)
     columns = grokjax.grid(seed=range(lanes), learning_rate=1e-3)
     count = [0]
-    original = Sweep._checkpoint
+    original = loop.checkpoint
 
-    def counted(self, store):
+    def counted(*arguments):
         count[0] += 1
-        original(self, store)
+        original(*arguments)
 
-    Sweep._checkpoint = counted  # pyright: ignore[reportAttributeAccessIssue]
+    loop.checkpoint = counted
     folder = Path(tempfile.mkdtemp())
 
     def run(directory):

@@ -22,8 +22,8 @@ import grokjax
 from grokjax import losses, optimizers, tasks
 from grokjax.command import run_as_command
 from grokjax.models import QuadraticMLP
-from grokjax.sweep import programs
-from grokjax.sweep.lanes import check_lanes, padded_rows
+from grokjax.sweep.devices import Devices, empty_slots
+from grokjax.sweep.plan import make_plan
 from grokjax.sweep.schedule import Schedule
 
 
@@ -61,8 +61,12 @@ def load(
             slots=slots, vectorize=False, keep_params="none", progress=False,
         )  # fmt: skip
         alone = lambda steps, columns=columns: calls_alone(
-            recipe, task, columns, np.arange(0, steps + 1, eval_every), slots
-        )
+            make_plan(
+                recipe, task, columns, max_steps=steps, eval_every=eval_every, stop=None,
+                initial=None, keep_params="none",
+            ),
+            slots,
+        )  # fmt: skip
         calls = alone(steps)
         sweep(steps)  # compiles
         rounds = np.array(
@@ -84,36 +88,27 @@ def load(
     Console(width=110).print(table)
 
 
-def calls_alone(recipe, task, columns, measure_at, slots) -> int:
+def calls_alone(plan, slots) -> int:
     """The device calls of a sweep without anybody reading their reports; returns their number."""
-    lanes = check_lanes(recipe, task, columns)
-    rows = padded_rows(recipe, task, lanes.lanes)
     mesh = grokjax.lane_mesh()
-    slots = min(slots, -(-len(lanes) // mesh.size))
-    schedule = Schedule.of(rows, lanes.lanes.num_train, measure_at, mesh.size, slots)
-    fixed = (recipe, programs.put(mesh, task, whole=True), None, mesh)
-    budget = programs.put(mesh, np.int32(measure_at[-1]), whole=True)
-    one = jax.tree.map(lambda leaf: leaf[0], lanes.lanes)
-    state = programs.put(mesh, programs.empty_slots(recipe, task, mesh, slots, one, None))
+    slots = min(slots, -(-len(plan) // mesh.size))
+    num_train = plan.table.lanes.num_train
+    schedule = Schedule.of(plan.rows, num_train, plan.measure_at, mesh.size, slots)
+    devices = Devices(plan, mesh, slots, vectorize=False)
+    devices.set_state(empty_slots(plan, mesh, slots))
     calls = 0
     while schedule.queue or schedule.running:
-        if call := schedule.admit():
-            new = call.lanes.ravel()
-            chosen = jax.tree.map(lambda leaf, new=new: leaf[new], lanes.lanes)
-            arguments = programs.put(mesh, (call.order.ravel(), call.count, chosen))
-            state, _ = programs.admit(*fixed, state, *arguments, None, budget)
+        fresh, _ = schedule.admit()
+        if fresh:
+            devices.admit(fresh)
             calls += 1
         for call in schedule.calls(False):
-            arguments = (call.order.ravel(), call.count, call.targets.ravel())
-            state, _ = programs.train(
-                *fixed, state, *programs.put(mesh, arguments), budget, rows=call.rows,
-                vectorize=False,
-            )  # fmt: skip
+            devices.train(call)
             calls += 1
         for lane in schedule.occupant[schedule.occupant >= 0].tolist():
-            if schedule.measured[lane] == len(measure_at):
+            if schedule.measured[lane] == len(plan.measure_at):
                 schedule.release(lane)
-    jax.block_until_ready(state)
+    jax.block_until_ready(devices.state)
     return calls
 
 

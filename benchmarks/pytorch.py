@@ -29,6 +29,7 @@ from rich.table import Table
 from grokjax.command import cores, run_as_command
 
 P, ALPHA, BATCH, RATE, DECAY, WARMUP = 97, 0.5, 512, 1e-3, 0.1, 10
+MOST_TURNS = 1000  # of `steps` steps each
 
 
 def pytorch(
@@ -127,8 +128,9 @@ def jax_turns(lanes: int, steps: int):
 
     import grokjax
     from grokjax import losses, models, optimizers, tasks
-    from grokjax.sweep import programs
-    from grokjax.sweep.lanes import check_lanes, padded_rows
+    from grokjax.sweep.devices import Devices, empty_slots
+    from grokjax.sweep.plan import make_plan
+    from grokjax.sweep.schedule import Schedule
 
     recipe = grokjax.Recipe(
         models.Transformer(P), losses.cross_entropy, optimizers.adamw, batch_size=BATCH
@@ -137,30 +139,23 @@ def jax_turns(lanes: int, steps: int):
     columns = grokjax.grid(
         alpha=ALPHA, seed=range(lanes), learning_rate=RATE, weight_decay=DECAY, warmup=WARMUP
     )
-    table = check_lanes(recipe, task, columns)
-    rows = int(padded_rows(recipe, task, table.lanes)[0])
-    vectorize = jax.default_backend() != "cpu"
     slots = -(-lanes // mesh.size)
     if slots * mesh.size != lanes:
         raise ValueError(f"lanes must be a multiple of the {mesh.size} devices, got {lanes}.")
-    put = lambda tree, **where: programs.put(mesh, tree, **where)
-    fixed = (recipe, put(task, whole=True), None, mesh)
-    budget = put(np.int32(2**30), whole=True)
-    order = put(np.tile(np.arange(slots, dtype=np.int32), mesh.size))
-    count = put(np.full(mesh.size, slots, np.int32))
-    one = jax.tree.map(lambda leaf: leaf[0], table.lanes)
-    state = put(programs.empty_slots(recipe, task, mesh, slots, one, None))
-    state, _ = programs.admit(*fixed, state, order, count, put(table.lanes), None, budget)
-    done = 0
+    plan = make_plan(
+        recipe, task, columns, max_steps=steps * MOST_TURNS, eval_every=steps, stop=None,
+        initial=None, keep_params="none",
+    )  # fmt: skip
+    schedule = Schedule.of(plan.rows, plan.table.lanes.num_train, plan.measure_at, mesh.size, slots)
+    devices = Devices(plan, mesh, slots, vectorize=jax.default_backend() != "cpu")
+    devices.set_state(empty_slots(plan, mesh, slots))
+    fresh, _ = schedule.admit()
+    assert fresh is not None
+    devices.admit(fresh)
 
     def turn():
-        nonlocal state, done
-        done += steps
-        targets = put(np.full(lanes, done, np.int32))
-        state, report = programs.train(
-            *fixed, state, order, count, targets, budget, rows=rows, vectorize=vectorize
-        )
-        jax.block_until_ready((state, report))
+        (call,) = schedule.calls(devices.vectorize)
+        jax.block_until_ready((devices.train(call), devices.state))
 
     return turn, jax.devices()[0].device_kind
 

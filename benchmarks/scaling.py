@@ -84,11 +84,10 @@ def seconds(count: int, p: int, width: int, lanes: int, steps: int) -> float:
     from grokjax.models import QuadraticMLP
 
     recipe = grokjax.Recipe(QuadraticMLP(p, width), losses.mse, optimizers.gradient_descent)
-    mesh = grokjax.lane_mesh(jax.devices()[:count])
     columns = grokjax.grid(seed=range(lanes), learning_rate=10.0)
     run = lambda: grokjax.run_sweep(
         recipe, tasks.modular_addition(p), columns, max_steps=steps, eval_every=50, stop=None,
-        mesh=mesh, keep_params="none", progress=False,
+        devices=jax.devices()[:count], keep_params="none", progress=False,
     )  # fmt: skip
     run()
     start = time.perf_counter()

@@ -260,7 +260,7 @@ def test_signals_interrupt_a_real_process_which_then_goes_on(tmp_path, short, na
     process = start(tmp_path, *flags, "--slow", 0.05)
     assert process.stdout.readline() == "measured\n"
     process.send_signal(getattr(signal, name))
-    out, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "interrupted with" in err
     assert "goes on" in err

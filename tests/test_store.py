@@ -1,6 +1,5 @@
 """What a sweep's directory holds: whose it is, what belongs together, and where it came from."""
 
-import errno
 import os
 import shutil
 import subprocess
@@ -11,22 +10,21 @@ import interrupted
 import jax
 import numpy as np
 import pytest
-from test_interruption import (
+from test_interruption import (  # noqa: F401  interrupt and short are fixtures
     SHORT,
     Crash,
     assert_same,
     finish,
     finished,
+    interrupt,
+    short,
     two_devices,
     two_processes,
 )
-from test_interruption import interrupt, short  # noqa: F401  fixtures
 
 import grokjax
-from grokjax import losses, measures, models, optimizers, tasks
-from grokjax.results import files
+from grokjax import losses, models, optimizers, tasks
 from grokjax.sweep import run
-from grokjax.sweep.store import Store
 
 SMALL = {"devices": jax.devices()[:1], "max_steps": 100, "seeds": 1}
 LANES = grokjax.grid(alpha=[0.4, 0.6], seed=0, learning_rate=1e-2)

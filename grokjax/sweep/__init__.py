@@ -1,4 +1,4 @@
-"""Sweeps: every lane of a table trained side by side, with slots that finished ones leave to others.
+"""Sweeps: every lane of a table trained side by side, in slots that finished lanes leave to others.
 
 Inside, from the ground up: `identity` (what a part is), `plan` (what is asked for, checked),
 `schedule` (who sits where), `devices` (the slots, and the only jit, vmap and shard_map of the

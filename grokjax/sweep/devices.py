@@ -1,4 +1,4 @@
-"""The devices of a sweep: its slots there, and the only `jit`, `vmap` and `shard_map` of the library.
+"""The devices of a sweep: its slots, and the only `jit`, `vmap` and `shard_map` of the library.
 
 A *slot* is a place on a device that a lane occupies while it trains. The state of all slots lives
 on the devices as one stacked `LaneState`, sharded over a one-axis mesh. A program gets the slots to
@@ -8,7 +8,7 @@ contain no collective operation.
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -34,7 +34,7 @@ class Report(NamedTuple):
     status: jax.Array  # int32[..., 3]: step, stopped, diverged
 
 
-def lane_mesh(devices: Iterable[jax.Device] | Mesh | None = None) -> Mesh:
+def lane_mesh(devices: Any = None) -> Mesh:
     """The one-axis mesh that lanes are sharded over.
 
     Args:
@@ -121,7 +121,7 @@ class Devices:
         return report
 
     def take(self, order: np.ndarray, *, whole: bool) -> Any:
-        """A copy of the parameters in some slots of each device, or with `whole` of all their state.
+        """A copy of the parameters in some slots of each device; with `whole`, of all their state.
 
         Args:
           order: int32[devices, G], slot numbers.

@@ -19,6 +19,7 @@ import jax
 import numpy as np
 
 LIBRARIES = ("grokjax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "builtins", "functools")
+PLAIN = bool | int | float | complex | str | bytes | np.dtype | np.generic
 LIBRARIES += ("operator", "math", "typing", "collections", "dataclasses")
 
 
@@ -54,11 +55,7 @@ def _words(part: Any, above: tuple[Any, ...]) -> Iterator[str]:
         yield f"recursion {[part is other for other in above].index(True)}"
         return
     inside = (*above, part)
-    if (
-        part is None
-        or isinstance(part, bool | int | float | complex | str | bytes)
-        or isinstance(part, np.dtype | np.generic)
-    ):
+    if part is None or isinstance(part, PLAIN):
         yield f"{type(part).__name__} {part!r}"
     elif isinstance(part, np.ndarray) and part.dtype != object:
         yield f"array {digest(part)}"
@@ -79,7 +76,7 @@ def _words(part: Any, above: tuple[Any, ...]) -> Iterator[str]:
     elif isinstance(part, types.ModuleType):
         yield f"module {part.__name__}"
     elif _is_library(part):
-        yield f"library {part.__module__}.{part.__qualname__}"
+        yield f"library {part.__module__}.{getattr(part, '__qualname__', '')}"
     elif isinstance(part, type):
         yield from _class(part, inside)
     elif isinstance(part, types.MethodType):

@@ -49,15 +49,17 @@ def reopen(store: Store, plan: Plan, ledger: Ledger, empty: LaneState) -> Opened
     """
     whole = store.whole()
     if whole is not None:
-        _know([whole], Opened(), plan, ledger, empty)
-        if ledger.stored.all():
+        first = Ledger(plan)
+        _know([whole], Opened(), plan, first, empty)
+        if first.stored.all():
+            ledger.stored[:] = True
             return Opened(whole.result)  # nothing is written to a directory that has everything
-        ledger.stored[:] = False
     opened = Opened()
     loaded = store.load_state()
     if loaded is not None:
-        ledger.checkpoints, opened.saved = loaded
-        ledger.segments = opened.saved["segments"][1:].tolist()
+        ledger.checkpoints, saved = loaded
+        ledger.segments = saved["segments"][1:].tolist()
+        opened.saved = saved
     store.prepare(None if loaded is None else ledger.checkpoints)
     segments = store.segments(ledger.segments)
     ledger.checkpoints = max(ledger.checkpoints, store.last_segment())
@@ -170,8 +172,8 @@ def finish(
     rows = _asked_for(plan, whole)
     if (missing := len(plan) - len(rows)) and not interrupted:
         raise OSError(
-            f"{missing} of {len(plan)} lanes are missing: somebody removed files of the sweep while "
-            "it ran; the same call trains them again."
+            f"{missing} of {len(plan)} lanes are missing: somebody removed files of the sweep "
+            "while it ran; the same call trains them again."
         )
     result = whole.select(rows)
     if interrupted:

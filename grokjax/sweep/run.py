@@ -54,7 +54,7 @@ def run_sweep(
     stop: StopFn | None = grokked(),  # noqa: B008  a frozen dataclass
     slots: int | Literal["auto"] = "auto",
     vectorize: bool | Literal["auto"] = "auto",
-    devices: Sequence[jax.Device] | Mesh | None = None,
+    devices: Sequence[Any] | Mesh | None = None,
     directory: str | os.PathLike | None = None,
     checkpoint_every: float = 60.0,
     initial: Params | None = None,

@@ -146,10 +146,16 @@ class Recipe:
         if not frozen:
             return optimizer
         # A zero gradient is not enough: weight decay and update noise would still move them.
-        return optax.multi_transform(
-            {"trained": optimizer, "frozen": optax.set_to_zero()},
-            lambda params: {name: "frozen" if name in frozen else "trained" for name in params},
-        )
+
+        def labels(params: Params) -> dict[str, str]:
+            if wrong := [name for name in frozen if name not in params]:
+                raise ValueError(
+                    f"the model {describe(self.model)} freezes {wrong[0]!r}, which is no entry of "
+                    f"its parameters; there are {list(params)}."
+                )
+            return {name: "frozen" if name in frozen else "trained" for name in params}
+
+        return optax.multi_transform({"trained": optimizer, "frozen": optax.set_to_zero()}, labels)
 
     def apply(
         self, params: Params, tokens: jax.Array, numbers: dict[str, Any], key: Any = None

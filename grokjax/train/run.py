@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from grokjax.checks import check_array, check_integer, check_size, shown
+from grokjax.checks import check_array, check_integer, check_size, is_concrete, shown
 from grokjax.tasks import Task
 from grokjax.train.lane import Lane, LaneState, init_lane, step_rows
 from grokjax.train.measurement import record
@@ -71,7 +71,7 @@ def trajectory(
     """
     steps = measurement_steps(max_steps, eval_every)
     needed = step_rows(recipe, lane)
-    known = not isinstance(needed, jax.core.Tracer)
+    known = is_concrete(needed)
     if rows is None:
         rows = int(needed) if known else task.num_rows
     rows = check_integer("rows", rows, at_least=1)
