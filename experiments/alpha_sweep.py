@@ -16,20 +16,18 @@ Transformer: within 1e4 steps at alpha 0.8, after more than 1e4 at 0.5, not with
 """
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import tyro
-import xarray
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 import grokjax
 from grokjax import losses, optimizers, survival, tasks
-from grokjax.command import override, run_as_command
+from grokjax.command import Sweeps, choose, override, run_as_command
 from grokjax.models import LSTM, MLP, Model, QuadraticMLP, Transformer
 from grokjax.train import Recipe
 
@@ -214,29 +212,24 @@ def alpha_sweep(
         eval_every=eval_every,
         optimizers=optimizers,
     )
-    if setting.seeds < 1:
-        raise ValueError(f"seeds must be at least 1, got {setting.seeds}.")
     task = tasks.modular_addition(setting.p)
     if model == "quadratic":
         known = variants(setting.p, setting.width)
     else:
         known = deep_variants(model, setting.p, setting.width)
-    if unknown := set(setting.optimizers) - known.keys():
-        raise ValueError(f"unknown optimizer {min(unknown)!r}; use any of {', '.join(known)}.")
+    names = choose("optimizer", setting.optimizers, known)
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
-    results = []
-    for name in setting.optimizers:
-        recipe, columns, speedup = known[name]
-        folder = name if model == "quadratic" else f"{model}_{name}"
-        lanes = grokjax.grid(alpha=setting.alphas, seed=range(setting.seeds), **columns)
-        if progress:
-            print(f"{name}: {len(lanes['seed'])} networks, at most {setting.max_steps} steps each")
-        results.append(
-            grokjax.run_sweep(
+    with Sweeps(running=True) as sweeps:
+        for name in names:
+            recipe, columns, speedup = known[name]
+            folder = name if model == "quadratic" else f"{model}_{name}"
+            sweeps.run(
                 recipe,
                 task,
-                lanes,
+                grokjax.grid(alpha=setting.alphas, seed=range(setting.seeds), **columns),
+                title=name,
+                columns={"optimizer": name},
                 max_steps=setting.max_steps,
                 eval_every=max(1, setting.eval_every // speedup),
                 slots="auto" if slots is None else slots,
@@ -244,17 +237,7 @@ def alpha_sweep(
                 keep_params="none",
                 progress=progress,
             )
-        )
-        if results[-1].dataset.sizes["lane"] < len(lanes["seed"]):
-            break  # Ctrl-C: what is finished is saved and drawn
-    result = grokjax.concatenate(results, optimizer=setting.optimizers[: len(results)])
-    if not result.dataset.sizes["lane"]:
-        raise KeyboardInterrupt
-    result.save(output)
-    paths = [output / "results.nc", output / "config.json", *draw(result, output)]
-    print_table(result.dataset)
-    print_cost(result.dataset, paths)
-    return result
+    return sweeps.report(output, draw, print_table)
 
 
 def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
@@ -264,11 +247,12 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     return plotting.save(plotting.alpha_sweep_figure(result), output, "alpha_sweep")
 
 
-def print_table(dataset: xarray.Dataset) -> None:
-    """Median grokking step and fraction grokked, for each optimizer and alpha."""
+def print_table(result: grokjax.SweepResult) -> None:
+    """Median grokking step and fraction grokked, for each optimizer and alpha; and the cost."""
+    dataset = result.dataset
     summary = survival.summary(
         dataset.grokking_step,
-        dataset.final_step,
+        dataset.watched_step,
         optimizer=dataset.optimizer,
         alpha=dataset.alpha,
     )
@@ -281,7 +265,9 @@ def print_table(dataset: xarray.Dataset) -> None:
     for name in dict.fromkeys(dataset.optimizer.values.tolist()):
         for alpha in summary.alpha.values.tolist():
             row = summary.sel(optimizer=name, alpha=alpha)
-            budget = dataset.final_step.where(dataset.optimizer == name).max()
+            if not row.n.item():
+                continue  # not begun when the sweep was interrupted
+            budget = dataset.watched_step.where(dataset.optimizer == name).max()
             table.add_row(
                 name,
                 f"{alpha:.2f}",
@@ -292,10 +278,6 @@ def print_table(dataset: xarray.Dataset) -> None:
             )
         table.add_section()
     Console().print(table)
-
-
-def print_cost(dataset: xarray.Dataset, paths: Iterable[Path]) -> None:
-    """What the sweep cost, and where its files are."""
     cost = dataset.attrs
     print(
         f"{dataset.sizes['lane']} networks, {cost['lane_steps']:,} training steps in "
@@ -303,8 +285,6 @@ def print_cost(dataset: xarray.Dataset, paths: Iterable[Path]) -> None:
         f"{cost['slot_steps'] / cost['lane_steps']:.2f} steps executed for each one used, "
         f"{cost['compilations']} programs compiled"
     )
-    for path in paths:
-        print(path)
 
 
 def _steps(value: float, budget: float) -> str:

@@ -16,6 +16,7 @@ test accuracy survives.
 """
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,10 +29,10 @@ from rich.console import Console
 from rich.table import Table
 
 import grokjax
-from grokjax import losses, measures, optimizers, spectral, tasks, train
-from grokjax.command import override, run_as_command
+from grokjax import losses, measures, optimizers, spectral, tasks
+from grokjax.checks import check_number
+from grokjax.command import Sweeps, override, run_as_command
 from grokjax.models import QuadraticMLP
-from grokjax.sweep.lanes import check_lanes
 from grokjax.train import Recipe
 
 PHASES = (
@@ -152,13 +153,21 @@ def label_corruption(
 
     model = QuadraticMLP(setting.p, setting.width, parameterization="standard")
     recipe = Recipe(model, losses.mse, optimizers.adamw, measures=(measures.corruption,))
+    recipes = {
+        dropout: dataclasses.replace(recipe, model=dataclasses.replace(model, dropout=dropout))
+        for dropout in (0.0, *setting.dropouts)
+    }
     task = tasks.modular_addition(setting.p)
+    alpha, fraction = setting.example
+    # Refused now rather than after the diagrams.
+    tasks.num_train_rows(task, alpha)
+    check_number("example[1]", fraction, at_least=0, at_most=1)
 
-    def trained(name: str, columns: dict[str, Any], recipe: Recipe = recipe, **options: Any):
-        return grokjax.run_sweep(
+    def train(sweeps: Sweeps, name: str, lanes: dict[str, Any], recipe: Recipe, **options: Any):
+        sweeps.run(
             recipe,
             task,
-            grokjax.grid(**columns, seed=range(setting.seeds), learning_rate=1e-2),
+            grokjax.grid(**lanes, seed=range(setting.seeds), learning_rate=1e-2),
             max_steps=setting.max_steps,
             stop=None,
             directory=None if checkpoints is None else checkpoints / name,
@@ -167,33 +176,35 @@ def label_corruption(
         )
 
     table = {"label_noise": setting.fractions, "alpha": setting.alphas}
-    sweeps = []
-    for dropout in (0.0, *setting.dropouts):
-        dropping = dataclasses.replace(recipe, model=dataclasses.replace(model, dropout=dropout))
-        decays = 0.0 if dropout else setting.weight_decays
-        columns = {"weight_decay": decays, **table}
-        options = {"eval_every": setting.max_steps, "keep_params": "none"}
-        sweeps.append(trained(f"dropout_{dropout:g}", columns, dropping, **options))
-    result = grokjax.concatenate(sweeps, dropout=(0.0, *setting.dropouts))
-    result.save(output)
+    with Sweeps() as sweeps:
+        for dropout, dropping in recipes.items():
+            train(
+                sweeps,
+                f"dropout_{dropout:g}",
+                {"weight_decay": 0.0 if dropout else setting.weight_decays, **table},
+                dropping,
+                columns={"dropout": dropout},
+                eval_every=setting.max_steps,
+                keep_params="none",
+            )
+    result = sweeps.report(output, draw, print_phases)
 
-    alpha, fraction = setting.example
     columns = {"weight_decay": setting.weight_decays, "label_noise": fraction, "alpha": alpha}
-    examples = trained("examples", columns, eval_every=setting.eval_every)
-    examples.dataset["pruned"] = prune(recipe, task, examples)
-    examples.save(output / "examples")
-
-    paths = [output / "results.nc", *draw(result, output), *draw_examples(examples, output)]
-    print_phases(result.dataset)
-    print_pruning(examples.dataset)
-    for path in paths:
-        print(path)
+    with Sweeps() as sweeps:
+        then = functools.partial(prune, recipe, task)
+        train(sweeps, "examples", columns, recipe, eval_every=setting.eval_every, then=then)
+    sweeps.report(
+        output / "examples", lambda examples, _: draw_examples(examples, output), print_pruning
+    )
     return result
 
 
-def phase_table(dataset: xarray.Dataset) -> xarray.DataArray:
-    """The phase of every cell, from the medians over seeds: [regularizer, label_noise, alpha]."""
-    last = dataset.isel(time=-1)
+def phase_table(result: grokjax.SweepResult) -> xarray.DataArray:
+    """The phase of every cell, from the medians over seeds: [regularizer, label_noise, alpha].
+
+    "" where no network was trained to the end, as after an interruption.
+    """
+    last = result.at(result.dataset.attrs["max_steps"]).drop_vars("step")
     names = ["test_accuracy", "memorized", "uncorrupted_accuracy"]
     decays = [f"weight decay {x:g}" for x in np.unique(last.weight_decay[last.dropout == 0])]
     drops = [f"dropout {x:g}" for x in np.unique(last.dropout) if x]
@@ -202,7 +213,8 @@ def phase_table(dataset: xarray.Dataset) -> xarray.DataArray:
         [f"dropout {x:g}" for x in last.dropout.values],
         [f"weight decay {x:g}" for x in last.weight_decay.values],
     )
-    frame = last[names].assign_coords(regularizer=("lane", regularizer))
+    trained = last[names].where(last.outcome != "interrupted")
+    frame = trained.assign_coords(regularizer=("lane", regularizer))
     cells = frame.set_xindex(["regularizer", "label_noise", "alpha", "seed"]).unstack("lane")
     numbers = cells.median("seed").sel(regularizer=[*decays, *drops])
     numbers = numbers.transpose("regularizer", "label_noise", "alpha")
@@ -212,28 +224,24 @@ def phase_table(dataset: xarray.Dataset) -> xarray.DataArray:
     return numbers.test_accuracy.copy(data=phases).rename("phase")
 
 
-def prune(recipe: Recipe, task: tasks.Task, result: grokjax.SweepResult) -> xarray.Variable:
-    """Accuracies of networks without some of their neurons: [lane, order, removed, group].
+def prune(recipe: Recipe, task: tasks.Task, result: grokjax.SweepResult) -> grokjax.SweepResult:
+    """The result with `pruned`, accuracies without some neurons: [lane, order, removed, group].
 
     Neurons are removed in the order of their inverse participation ratios, lowest or highest first,
     in 20 steps from none to all. The groups of rows are those of `GROUPS`.
     """
     assert result.params is not None
-    columns = ("alpha", "seed", "label_noise", "learning_rate", "weight_decay")
-    lanes = check_lanes(recipe, task, {name: result.dataset[name].values for name in columns}).lanes
     width = result.params["w2"].shape[1]
     removed = np.linspace(0, width, 21).round().astype(int)
 
     @jax.jit
-    def accuracies(params: Any, lane: train.Lane) -> jax.Array:
-        split = train.split_of(task, train.init_lane(recipe, task, lane, params))
+    def accuracies(params: Any, split: tasks.Split) -> jax.Array:
         rank = jnp.argsort(jnp.argsort(spectral.network_ipr(params)))
 
         def without(gone: jax.Array) -> jax.Array:
             pruned = params | {"w2": jnp.where(gone[:, None], 0.0, params["w2"])}
-            logits = recipe.model.apply(pruned, jnp.asarray(task.tokens))
-            numbers = measures.accuracies(pruned, logits, task, split)
-            numbers |= measures.corruption(pruned, logits, task, split)
+            network = measures.network_of(recipe.model, pruned, task, split, loss=recipe.loss)
+            numbers = measures.accuracies(network) | measures.corruption(network)
             return jnp.stack([numbers[name] for name in GROUPS.values()])
 
         order = jnp.stack([rank, width - 1 - rank])
@@ -241,11 +249,15 @@ def prune(recipe: Recipe, task: tasks.Task, result: grokjax.SweepResult) -> xarr
         return jax.lax.map(without, gone.reshape(-1, width)).reshape(2, len(removed), -1)
 
     each = [
-        accuracies(*jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), (result.params, lanes)))
+        accuracies(
+            jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), result.params),
+            result.split(i, task),
+        )
         for i in range(result.dataset.sizes["lane"])
     ]
     dims = ("lane", "order", "removed", "group")
-    return xarray.Variable(dims, np.stack(each), {"long_name": "accuracy without some neurons"})
+    pruned = dims, np.stack(each), {"long_name": "accuracy without some neurons"}
+    return dataclasses.replace(result, dataset=result.dataset.assign(pruned=pruned))
 
 
 def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
@@ -255,11 +267,12 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
 
     from grokjax import plotting
 
-    table = phase_table(result.dataset)
+    table = phase_table(result)
     columns = min(4, table.sizes["regularizer"])
     rows = -(-table.sizes["regularizer"] // columns)
     colours = {"cmap": ListedColormap(COLOURS), "norm": BoundaryNorm(np.arange(-0.5, 6), 6)}
-    numbers = np.vectorize(PHASES.index)(table.values)
+    place = {phase: float(i) for i, phase in enumerate(PHASES)}
+    numbers = np.vectorize(lambda phase: place.get(phase, np.nan))(table.values)  # NaN is blank
     with plotting.in_style():
         figure, axes = plotting.new_figure(
             rows, columns, size=(7.4, 0.6 + 1.75 * rows), sharex=True, sharey=True, squeeze=False
@@ -314,9 +327,9 @@ def draw_examples(result: grokjax.SweepResult, output: Path) -> list[Path]:
     return plotting.save(figure, output, "examples")
 
 
-def print_phases(dataset: xarray.Dataset) -> None:
+def print_phases(result: grokjax.SweepResult) -> None:
     """How many cells of each diagram are in each phase."""
-    table = phase_table(dataset)
+    dataset, table = result.dataset, phase_table(result)
     printed = Table(
         title=f"{dataset.attrs['task']}, AdamW: cells of alpha and xi in each phase, of "
         f"{table.sizes['alpha'] * table.sizes['label_noise']}",
@@ -325,13 +338,15 @@ def print_phases(dataset: xarray.Dataset) -> None:
     printed.add_column("", no_wrap=True)
     for name in table.regularizer.values:
         printed.add_column(str(name).removeprefix("weight "), justify="right")
-    for phase in PHASES:
-        printed.add_row(phase, *(str((cells == phase).sum()) for cells in table.values))
+    for phase in [*PHASES, ""] if "" in table else PHASES:
+        name = phase or "not trained"
+        printed.add_row(name, *(str((cells == phase).sum()) for cells in table.values))
     Console().print(printed)
 
 
-def print_pruning(dataset: xarray.Dataset) -> None:
+def print_pruning(result: grokjax.SweepResult) -> None:
     """Accuracies of the examples, whole and at the best pruning from below."""
+    dataset = result.dataset
     alpha, fraction = dataset.alpha.values[0], dataset.label_noise.values[0]
     printed = Table(
         title=f"alpha {alpha:g}, xi {fraction:g}: all neurons, and without the share of lowest "

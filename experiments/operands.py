@@ -31,7 +31,8 @@ from rich.table import Table
 
 import grokjax
 from grokjax import losses, optimizers, survival, tasks
-from grokjax.command import override, run_as_command
+from grokjax.checks import check_number
+from grokjax.command import Sweeps, choose, override, run_as_command
 from grokjax.models import Transformer
 
 
@@ -163,11 +164,8 @@ def operands(
         max_steps=max_steps,
         batch_size=batch_size,
     )
-    known = FIGURES[scale]
-    if unknown := set(setting.figures) - known.keys():
-        raise ValueError(f"unknown figure {min(unknown)!r}; use any of {', '.join(known)}.")
-    if not tests_per_train > 0:
-        raise ValueError(f"tests_per_train must be positive, got {tests_per_train}.")
+    names = choose("figure", setting.figures, FIGURES[scale])
+    check_number("tests_per_train", tests_per_train, above=0)
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     model = Transformer(setting.p, width=setting.width, layers=setting.layers)
@@ -175,51 +173,39 @@ def operands(
         model, losses.cross_entropy, optimizers.adamw, batch_size=setting.batch_size
     )
     results = {}
-    for name in setting.figures:
-        figure = known[name]
-        sweeps = []
-        for i, study in enumerate(figure.studies):
-            task = task_of(study, setting.p, tests_per_train)
-            if progress:
-                print(f"figure {name}: {task.name}, {task.num_rows:,} rows")
-            columns = grokjax.zip_lanes(
-                alpha=study.alpha, weight_decay=study.weight_decay, dropout=study.dropout
-            )
-            columns = {k: np.repeat(v, setting.seeds) for k, v in columns.items()}
-            seed = np.tile(np.arange(setting.seeds), len(study.alpha))
-            sweep = grokjax.run_sweep(
-                recipe,
-                task,
-                grokjax.zip_lanes(
-                    **columns, seed=seed, learning_rate=setting.learning_rate, warmup=10
-                ),
-                max_steps=setting.max_steps,
-                eval_every=figure.eval_every,
-                stop=None if figure.to_the_end else grokjax.grokked(),
-                directory=None if checkpoints is None else checkpoints / f"{name}_{i}",
-                keep_params="none",
-                progress=progress,
-            )
-            if sweep.dataset.sizes["lane"] < len(seed):
-                break  # Ctrl-C: the studies that are finished are saved and drawn
-            sweeps.append(sweep)
-        if sweeps:
-            studies = figure.studies[: len(sweeps)]
-            results[name] = grokjax.concatenate(
-                sweeps,
-                operands=[study.operands for study in studies],
-                extra=[", ".join(f"K = {k}" for k in study.extra) for study in studies],
-            )
-            results[name].save(output / f"figure_{name}")
-        if len(sweeps) < len(figure.studies):
-            break
-    if not results:
-        raise KeyboardInterrupt
-    for name, result in results.items():
-        print_table(name, result.dataset)
-    for name, result in results.items():
-        for path in (output / f"figure_{name}" / "results.nc", *draw(name, result, output)):
-            print(path)
+    for name in names:
+        figure = FIGURES[scale][name]
+        with Sweeps(running=True) as sweeps:
+            for i, study in enumerate(figure.studies):
+                task = task_of(study, setting.p, tests_per_train)
+                columns = grokjax.zip_lanes(
+                    alpha=study.alpha, weight_decay=study.weight_decay, dropout=study.dropout
+                )
+                columns = {k: np.repeat(v, setting.seeds) for k, v in columns.items()}
+                seed = np.tile(np.arange(setting.seeds), len(study.alpha))
+                sweeps.run(
+                    recipe,
+                    task,
+                    grokjax.zip_lanes(
+                        **columns, seed=seed, learning_rate=setting.learning_rate, warmup=10
+                    ),
+                    title=f"figure {name}: {task.name}, {task.num_rows:,} rows",
+                    columns={
+                        "operands": study.operands,
+                        "extra": ", ".join(f"K = {k}" for k in study.extra),
+                    },
+                    max_steps=setting.max_steps,
+                    eval_every=figure.eval_every,
+                    stop=None if figure.to_the_end else grokjax.grokked(),
+                    directory=None if checkpoints is None else checkpoints / f"{name}_{i}",
+                    keep_params="none",
+                    progress=progress,
+                )
+        results[name] = sweeps.report(
+            output / f"figure_{name}",
+            lambda result, _, name=name: draw(name, result, output),
+            lambda result, name=name: print_table(name, result.dataset),
+        )
     return results
 
 
@@ -287,7 +273,7 @@ def _draw_steps(dataset: xarray.Dataset) -> Any:
     from matplotlib.lines import Line2D
 
     from grokjax import plotting
-    from grokjax.plotting.style import label_log
+    from grokjax.plotting import label_log
 
     numbers = np.unique(dataset.operands)
     figure, axes = plotting.new_figure(
@@ -299,9 +285,11 @@ def _draw_steps(dataset: xarray.Dataset) -> Any:
         for colour, name in zip(plotting.PALETTE, variables, strict=False):
             step = lanes[name]
             ax.plot(lanes.alpha, step, ".", color=colour, alpha=0.35, markeredgewidth=0)
-            late = step.isnull().values
-            ax.plot(lanes.alpha[late], lanes.final_step[late], "^", color=colour, mfc="none", ms=5)
-            table = survival.summary(step, lanes.final_step, alpha=lanes.alpha)
+            late = (step.isnull() & (lanes.watched_step > 0)).values  # an axis in logarithms
+            ax.plot(
+                lanes.alpha[late], lanes.watched_step[late], "^", color=colour, mfc="none", ms=5
+            )
+            table = survival.summary(step, lanes.watched_step, alpha=lanes.alpha)
             middle = table["median"].where(np.isfinite(table["median"]))
             ax.plot(table.alpha, middle, "o-", color=colour, markersize=4)
         ax.set(title=f"K = {number}", xlabel=r"training fraction $\alpha$", yscale="log")

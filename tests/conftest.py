@@ -17,7 +17,8 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 import grokjax
-from grokjax import losses, measures, models, optimizers, tasks
+from grokjax import command, critical, losses, measures, models, optimizers, tasks
+from grokjax import sweep as sweep_module
 
 P = 11
 
@@ -60,21 +61,30 @@ def sweep(recipe, task, lanes):
 
 @pytest.fixture
 def interrupt(monkeypatch):
-    """A function that has Ctrl-C pressed in the n-th sweep from now: its last lane is missing.
+    """A function that interrupts the n-th sweep from now, as Ctrl-C would.
 
-    It returns a list that grows with every sweep that begins.
+    Its last lane has not begun, and with `running` the one before is still in training. The
+    function returns a list that grows with every sweep that begins.
     """
+    run = sweep_module.run_sweep
 
-    def interrupt(number):
-        run, begun = grokjax.run_sweep, []
+    def interrupt(number, *, running=False):
+        begun = []
 
-        def run_sweep(*args, **kwargs):
-            begun.append(args)
-            result = run(*args, **kwargs)
-            lanes = result.dataset.sizes["lane"]
-            return result.select(range(lanes - 1)) if len(begun) == number else result
+        def run_sweep(recipe, task, lanes, **options):
+            begun.append(lanes)
+            if len(begun) != number:
+                return run(recipe, task, lanes, **options)
+            options["directory"] = None  # which would have the lanes that are taken away here
+            result = run(recipe, task, lanes, **options)
+            result = result.select(range(result.dataset.sizes["lane"] - 1))
+            if running:
+                result.dataset.outcome.values[-1] = "interrupted"
+            result.dataset.attrs["interrupted"] = 1
+            raise grokjax.SweepInterrupted("interrupted by a test", result)
 
-        monkeypatch.setattr(grokjax, "run_sweep", run_sweep)
+        for module in (grokjax, command, critical):
+            monkeypatch.setattr(module, "run_sweep", run_sweep)
         return begun
 
     return interrupt

@@ -20,12 +20,12 @@ def output(tmp_path_factory):
 
 
 def test_every_network_is_trained_on_every_alpha(output):
-    dataset = grokjax.load_result(output).dataset
+    result = grokjax.load_result(output)
+    dataset = result.dataset
     assert dataset.network.values.tolist() == ["mlp"] * 2 + ["mlp_s1"] * 2
     assert dataset.seed.values.tolist() == [0, 1] * 2
     assert (dataset.warmup == 10).all()
-    last = dataset.train_loss.isel(time=-1)
-    assert (last < dataset.train_loss.isel(time=0)).all()
+    assert (result.final("train_loss") < dataset.train_loss.isel(time=0)).all()
     assert (output / "curves.png").stat().st_size > 10_000
 
 
@@ -72,6 +72,17 @@ def test_scales_and_sizes_are_those_of_the_sources():
     assert 3e5 < sizes["transformer_s1"] - 2 * embedding(128) < 4e5
     assert 3e5 < sizes["lstm_s1"] - embedding(128) - 97 * 145 < 4e5
     assert 3e5 < sizes["mlp_s1"] - embedding(128) < 4e5
+
+
+def test_an_interruption_keeps_the_curves_so_far(interrupt, tmp_path, capsys):
+    interrupt(1, running=True)
+    with pytest.raises(grokjax.SweepInterrupted, match="with 0 of its 2 networks finished"):
+        curves(networks=("mlp", "mlp_s1"), **SMALL, output=tmp_path, progress=False)
+    dataset = grokjax.load_result(tmp_path).dataset
+    assert dataset.outcome.values.tolist() == ["interrupted"]
+    assert dataset.attrs["interrupted"] == 1
+    assert (tmp_path / "curves.png").exists()
+    assert "interrupted in sweep 1" in capsys.readouterr().out
 
 
 def test_an_unknown_network_is_named(tmp_path):

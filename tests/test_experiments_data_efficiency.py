@@ -9,7 +9,6 @@ import grokjax
 from experiments.data_efficiency.settings import FAMILIES, SCALES, best_accuracies, settings
 from experiments.data_efficiency.weight_decay import rollbacks, weight_decay
 from grokjax import tasks, train
-from grokjax.sweep.lanes import check_lanes
 
 P = 7
 PANELS = [
@@ -25,7 +24,7 @@ def test_every_setting_can_be_trained(scale, family, name):
     chosen = SCALES[scale]._replace(p=P)
     _, recipe, columns = FAMILIES[family](chosen)[name]
     task = tasks.modular_addition(P)
-    table = check_lanes(recipe, task, grokjax.grid(alpha=0.5, warmup=10, **columns))
+    table = train.check_lanes(recipe, task, grokjax.grid(alpha=0.5, warmup=10, **columns))
     lane = jax.tree.map(lambda leaf: leaf[0], table.lanes)
     start = jax.eval_shape(lambda lane: train.init_lane(recipe, task, lane), lane)
     rows = recipe.batch_size or P * P
@@ -102,25 +101,20 @@ def test_settings(tmp_path):
         assert (tmp_path / "regularizers" / path.name).exists()
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_settings_that_are_finished_survive_an_interruption(number, interrupt, tmp_path):
-    run = lambda: settings(
-        names=("low_rate", "decay_to_zero"),
-        p=P,
-        alphas=(0.5, 0.9),
-        seeds=2,
-        max_steps=20,
-        eval_every=20,
-        output=tmp_path,
-        progress=False,
-    )
-    interrupt(number)
-    if number == 1:
-        with pytest.raises(KeyboardInterrupt):
-            run()
-    else:
-        assert list(best_accuracies(run())) == ["learning rate 0.001"]
-        assert (tmp_path / "regularizers" / "data_efficiency.png").exists()
+def test_settings_that_are_finished_survive_an_interruption(interrupt, tmp_path, capsys):
+    interrupt(2, running=True)  # of four networks one has not begun, and one is in training
+    with pytest.raises(grokjax.SweepInterrupted, match="with 2 of its 4 networks finished"):
+        settings(
+            names=("low_rate", "decay_to_zero"), p=P, alphas=(0.5, 0.9), seeds=2, max_steps=20,
+            eval_every=20, output=tmp_path, progress=False,
+        )  # fmt: skip
+    best = best_accuracies(grokjax.load_result(tmp_path / "regularizers"))
+    assert list(best) == ["learning rate 0.001", "decay 1 to zero"]
+    assert [np.isnan(values).sum(axis=1).tolist() for values in best.values()] == [[0, 0], [0, 2]]
+    assert (tmp_path / "regularizers" / "data_efficiency.png").exists()
+    out = capsys.readouterr().out
+    assert "interrupted in sweep 2, with 2 of its 4 networks finished" in out
+    assert "nan" not in out
 
 
 def test_settings_refuses_unknown_names(tmp_path):
@@ -128,21 +122,28 @@ def test_settings_refuses_unknown_names(tmp_path):
         settings(names=("nesterov",), output=tmp_path)
 
 
-def dataset(*curves):
-    return xarray.Dataset(
-        {"test_accuracy": (("lane", "time"), np.array(curves, float))},
-        {
-            "step": ("time", 10 * np.arange(len(curves[0]))),
-            "weight_decay": ("lane", np.arange(len(curves)) / 10),
-            "seed": ("lane", np.zeros(len(curves), int)),
-        },
+def result_of(*curves):
+    measured = ~np.isnan(np.array(curves))
+    return grokjax.SweepResult(
+        xarray.Dataset(
+            {
+                "test_accuracy": (("lane", "time"), np.array(curves, float)),
+                "final_step": ("lane", 10 * (measured.sum(axis=1) - 1)),
+                "outcome": ("lane", ["underfit"] * len(curves)),
+            },
+            {
+                "step": ("time", 10 * np.arange(len(curves[0]))),
+                "weight_decay": ("lane", np.arange(len(curves)) / 10),
+                "seed": ("lane", np.zeros(len(curves), int)),
+            },
+        )
     )
 
 
 def test_rollbacks_are_falls_after_generalization():
     nan = np.nan
     table = rollbacks(
-        dataset(
+        result_of(
             [0.1, 0.4, 0.99, 1.0, 1.0, 1.0, 1.0, 1.0],  # none
             [0.1, 1.0, 0.4, 0.3, 0.9, 0.2, 0.6, 0.7],  # two, of three measurements
             [0.1, 0.8, 0.2, 0.9, 0.98, 0.3, 0.98, 0.4],  # it never was there
@@ -171,9 +172,9 @@ def test_weight_decay(tmp_path):
     dataset = result.dataset
     assert (dataset.final_step == 60).all()
     # A decay that shrinks the weights by a third in every step leaves nothing to memorize with.
-    final = dataset.train_loss.isel(time=-1)
-    assert (final.values[2:] > 1.5).all()
-    assert (final.values[:2] < 0.5).all()
+    final = result.final("train_loss").values
+    assert (final[2:] > 1.5).all()
+    assert (final[:2] < 0.5).all()
     paths = draw(grokjax.load_result(tmp_path), tmp_path / "again")
     assert [path.name for path in paths] == ["weight_decay.png", "weight_decay.svg"]
     for path in paths:

@@ -7,13 +7,15 @@ import pytest
 import xarray
 
 import grokjax
-from experiments.efficiency.common import NETWORKS, final, learning_rate, network, spread
-from experiments.efficiency.critical_alpha import critical_alpha
+from experiments.common import cells, spread
+from experiments.efficiency.common import NETWORKS, learning_rate, network
+from experiments.efficiency.critical_alpha import critical_alpha, joined, print_table
 from experiments.efficiency.mixture import mixture
 from experiments.efficiency.norms import crossing, groups, growth, mean_interval, norm_at, norms
 from experiments.efficiency.semigrokking import late_rise, semigrokking
 from experiments.efficiency.ungrokking import ungrokking
 from grokjax import tasks
+from grokjax.critical import SearchInterrupted
 
 P = 11
 
@@ -38,37 +40,79 @@ def assert_redraws(name, directory, elsewhere):
     [
         (mixture, {"alpha": 0.5, "backbone_steps": 2}, 1),
         (norms, {"alphas": (0.4, 0.8), "decays": (1.0,)}, 1),
-        (norms, {"alphas": (0.4, 0.8), "decays": (1.0,)}, 2),
         (ungrokking, {"networks": ("quadratic",), "alpha": 0.8, "parent_steps": 2}, 1),
     ],
 )
-def test_ctrl_c_ends_what_needs_the_whole_sweep(experiment, columns, number, interrupt, tmp_path):
+def test_without_networks_to_go_on_from_nothing_is_written(
+    experiment, columns, number, interrupt, tmp_path
+):
     begun = interrupt(number)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(grokjax.SweepInterrupted, match=r"in sweep 1, .* nothing is written"):
         experiment(p=5, seeds=2, max_steps=2, **columns, output=tmp_path, progress=False)
     assert len(begun) == number
     assert not list(tmp_path.iterdir())
 
 
-def test_ctrl_c_keeps_the_speeds_that_are_finished(interrupt, tmp_path):
-    begun = interrupt(4)  # two backbones, one speed, and the speed that is cut short
-    result = mixture(
-        p=P, alpha=0.5, seeds=1, decays=(0.1,), max_steps=20, output=tmp_path, progress=False
+def interrupted(experiment, output, capsys, **options):
+    """What an experiment that is interrupted carries, after all files and lines are looked at."""
+    with pytest.raises(grokjax.SweepInterrupted, match=f"finished: .* in {output}") as raised:
+        experiment(**options, output=output, progress=False)
+    saved = grokjax.load_result(output)
+    assert saved.dataset.attrs["interrupted"] == 1
+    xarray.testing.assert_identical(saved.dataset, raised.value.result.dataset)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "interrupted" in line]
+    assert len(lines) == 1
+    return saved.dataset, lines[0]
+
+
+def test_an_interruption_keeps_the_speeds_and_curves_so_far(interrupt, tmp_path, capsys):
+    begun = interrupt(4, running=True)  # two backbones, one speed, and the one that is cut short
+    data, line = interrupted(
+        mixture, tmp_path, capsys, p=P, alpha=0.5, seeds=1, decays=(0.1, 0.2, 0.3), max_steps=20
     )
     assert len(begun) == 4
-    assert result.dataset.w_m2.values.tolist() == [10]
+    assert data.w_m2.values.tolist() == [10] * 3 + [1] * 2
+    assert data.outcome.values[-1] == "interrupted"
+    assert line == "interrupted in sweep 4, with 1 of its 3 networks finished"
     assert (tmp_path / "mixture.png").exists()
 
 
-def test_ctrl_c_keeps_the_networks_that_are_finished(interrupt, tmp_path):
+def test_an_interruption_keeps_the_networks_that_are_finished(interrupt, tmp_path, capsys):
     begun = interrupt(3)  # parents and branches of the first network, parents of the second
-    result = ungrokking(
-        networks=("quadratic", "mlp"), p=P, alpha=0.9, small=(0.1,), decays=(1.0,), seeds=2,
-        parent_steps=600, max_steps=20, output=tmp_path, progress=False,
+    data, line = interrupted(
+        ungrokking, tmp_path, capsys, networks=("quadratic", "mlp"), p=P, alpha=0.9, small=(0.1,),
+        decays=(1.0,), seeds=2, parent_steps=600, max_steps=20,
     )  # fmt: skip
     assert len(begun) == 3
-    assert set(result.dataset.network.values) == {"quadratic"}
+    assert set(data.network.values) == {"quadratic"}
+    assert line == "interrupted in sweep 3, with 1 of its 2 networks finished"
     assert (tmp_path / "ungrokking.png").exists()
+
+
+def test_an_interruption_keeps_the_norms_so_far(interrupt, tmp_path, capsys):
+    interrupt(2, running=True)  # the parents are whole; of four that memorize one is in training
+    data, line = interrupted(
+        norms, tmp_path, capsys, p=5, alphas=(0.4, 0.8), decays=(1.0,), seeds=2, max_steps=2
+    )
+    assert data.label_noise.values.tolist() == [1, 1]
+    assert line == "interrupted in sweep 2, with 2 of its 4 networks finished"
+
+
+def test_an_interruption_keeps_the_searches_so_far(interrupt, tmp_path, capsys):
+    begun = interrupt(3)
+    with pytest.raises(SearchInterrupted, match="in search 3 of 4: what was found is in") as raised:
+        critical_alpha(
+            moduli=(5, 7), decays=(0.0, 3.0), tolerance=0.9, max_lanes=20, max_steps=2,
+            output=tmp_path, progress=False,
+        )  # fmt: skip
+    assert len(begun) == 3
+    saved = xarray.load_dataset(tmp_path / "results.nc", engine="h5netcdf")
+    assert saved.attrs["interrupted"] == 1
+    xarray.testing.assert_identical(saved, raised.value.result)
+    assert saved.p.values.tolist() == [5]
+    out = capsys.readouterr().out
+    assert "interrupted in search 3 of 4" in out
+    assert str(tmp_path / "critical_alpha.png") in out
 
 
 # --------------------------------------------------------------------------------------------
@@ -118,15 +162,15 @@ def trained_norms(folder):
 
 def test_memorizing_takes_more_weight_with_more_rows(trained_norms, folder, tmp_path):
     data = trained_norms.dataset
-    inside = groups(data)
+    inside = groups(trained_norms)
     assert (data.label_noise.values[inside["memorizing"]] == 1).all()
     assert (data.label_noise.values[inside["generalizing"]] == 0).all()
     assert inside["generalizing"].sum() >= 2
-    accuracy = final(data, "test_accuracy")
+    accuracy = trained_norms.final("test_accuracy").values
     assert (accuracy[inside["generalizing"]] >= 0.99).all()
     # Random labels say nothing about the other rows.
     assert accuracy[inside["memorizing"]].mean() < 0.3
-    memorizing = norm_at(data, 10.0).sel(kind="memorizing").mean("seed").dropna("alpha")
+    memorizing = norm_at(trained_norms, 10.0).sel(kind="memorizing").mean("seed").dropna("alpha")
     assert memorizing.sizes["alpha"] >= 2
     assert (np.diff(memorizing) > 0).all()
     assert_redraws("norms", folder / "norms", tmp_path)
@@ -142,10 +186,11 @@ def test_norm_at_a_logit_joins_the_decays_of_a_curve():
         "train_accuracy": np.ones(4),
         "test_accuracy": np.zeros(4),
     }
-    data = xarray.Dataset(
-        {name: (("lane", "time"), np.reshape(v, (4, 1))) for name, v in measured.items()}, columns
-    )
-    values = norm_at(data, 4.0)
+    measured = {name: (("lane", "time"), np.reshape(v, (4, 1))) for name, v in measured.items()}
+    columns["step"] = "time", [20]
+    lanes = {"final_step": ("lane", np.full(4, 20)), "outcome": ("lane", ["underfit"] * 4)}
+    data = xarray.Dataset(measured | lanes, columns)
+    values = norm_at(grokjax.SweepResult(data), 4.0)
     assert values.sel(kind="memorizing", alpha=0.5, seed=0).item() == pytest.approx(20)
     assert np.isnan(values.sel(kind="memorizing", alpha=0.5, seed=1).item())
     assert np.isnan(values.sel(kind="generalizing")).all()
@@ -181,7 +226,7 @@ def test_decay_takes_generalization_away_on_few_rows(folder, tmp_path):
     data = result.dataset
     assert data.sizes["lane"] == 8
     assert (data.test_accuracy.values[:, 0] > 0.9).all()  # where the parents ended
-    last = final(data, "test_accuracy")
+    last = result.final("test_accuracy").values
     few, decays = data.alpha.values == 0.1, data.weight_decay.values == 1
     assert (last[few & decays] < 0.3).all()
     assert (last[few & ~decays] > 0.6).all()
@@ -203,7 +248,7 @@ def test_semigrokking(folder, tmp_path):
         p=P, alphas=(0.3, 0.6, 0.85), decays=(0.0, 1.0), seeds=3, max_steps=300, output=output,
         progress=False,
     )  # fmt: skip
-    last = final(result.dataset, "test_accuracy").reshape(2, 3, 3)  # decay, alpha, seed
+    last = result.final("test_accuracy").values.reshape(2, 3, 3)  # decay, alpha, seed
     assert (np.diff(np.median(last[1], axis=1)) > 0).all()
     assert last[1, 2].mean() > last[0, 2].mean()
     rise = late_rise(result.dataset)
@@ -253,10 +298,31 @@ def test_networks_fit_their_task(name, scale):
     assert learning_rate(name, scale) > 0
 
 
-def test_final_and_spread():
-    values = np.array([[1.0, 2.0, np.nan], [3.0, np.nan, np.nan], [4.0, 5.0, 6.0]])
-    data = xarray.Dataset({"x": (("lane", "time"), values)})
-    np.testing.assert_array_equal(final(data, "x"), [2, 3, 6])
+def test_searches_that_were_not_begun_are_nan_and_not_printed(capsys):
+    found = xarray.Dataset(
+        {"critical_alpha": 0.5, "low": 0.4, "high": 0.6, "n": ("alpha", [3, 4])},
+        {"alpha": [0.4, 0.6]},
+        {"max_steps": 20},
+    )
+    other = found.assign_coords(alpha=[0.5, 0.7])
+    table = joined({(7, 0.0): found, (7, 3.0): other, (11, 0.0): found})
+    assert table.critical_alpha.dims == ("p", "weight_decay")
+    np.testing.assert_array_equal(table.critical_alpha, [[0.5, 0.5], [0.5, np.nan]])
+    assert table.n.sel(p=7, weight_decay=3).values.tolist()[1::2] == [3, 4]
+    print_table(table)
+    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines() if "0.500" in line]
+    assert rows == [["7", "0"], ["7", "3"], ["11", "0"]]
+
+
+def test_spread_is_a_median_with_its_range():
     assert spread(np.array([1.0, np.nan, 3.0, 2.0]), ".0f") == "2 (1 to 3)"
     assert spread(np.array([2.0, 2.0]), ".0f") == "2"
     assert spread(np.array([np.nan])) == ""
+
+
+def test_cells_have_a_row_for_each_number_and_nan_where_lanes_are_missing():
+    values, names = [1.0, 2.0, 3.0, 4.0, 5.0], ["b", "b", "b", "a", "b"]
+    table = cells(values, names, [0.5, 0.3, 0.5, 0.3, 0.7])
+    assert list(table) == ["b", "a"]
+    np.testing.assert_array_equal(table["b"], [[2, np.nan], [1, 3], [5, np.nan]])
+    np.testing.assert_array_equal(table["a"], [[4], [np.nan], [np.nan]])

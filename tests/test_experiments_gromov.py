@@ -49,7 +49,7 @@ def assert_redraws(draw, directory, name, elsewhere):
 
 
 def test_dynamics_starts_at_one_over_p_and_descends(descent):
-    numbers = findings(descent.dataset, P)
+    numbers = findings(descent)
     assert numbers.sizes == {"lane": 2}
     np.testing.assert_allclose(numbers["initial test loss, times p"], 1, atol=0.05)
     assert (numbers["rise of the training loss, largest"] < 0).all()
@@ -165,12 +165,104 @@ def test_width(folder, tmp_path):
         output=output,
         progress=False,
     )
-    values = width_accuracies(result.dataset)
+    values = width_accuracies(result)
     assert tuple(values) == NETWORKS
     assert [x.shape for x in values.values()] == [(2, 1), (2, 2), (2, 2), (2, 3)]
     assert (values["exact"] == 1).all()
     assert values["random phases"][1].mean() > values["random phases"][0].mean()
     assert_redraws(draw, output, "width", tmp_path)
+
+
+def assert_interrupted(experiment, output, capsys, line, **options):
+    """The result that an interrupted experiment carries, saves, and prints a line about."""
+    with pytest.raises(grokjax.SweepInterrupted) as raised:
+        experiment(**options, output=output, progress=False)
+    saved = grokjax.load_result(output)
+    assert saved.dataset.attrs["interrupted"] == 1
+    assert saved.dataset.identical(raised.value.result.dataset)
+    out = capsys.readouterr().out
+    assert [text for text in out.splitlines() if text.startswith("interrupted")] == [line]
+    assert "nan" not in out
+    return saved
+
+
+def test_width_shows_the_widths_that_are_finished(interrupt, tmp_path, capsys):
+    interrupt(2)
+    line = "interrupted in sweep 2, with 1 of its 2 networks finished"
+    result = assert_interrupted(
+        width, tmp_path, capsys, line, p=5, widths=(6, 12, 24), seeds=2, draws=2, max_steps=(4, 4),
+        eval_every=2,
+    )  # fmt: skip
+    values = width_accuracies(result)
+    assert list(values) == ["exact", "AdamW", "random phases"]
+    missing = np.isnan(values["AdamW"])
+    np.testing.assert_array_equal(missing, [[False, False], [False, True], [True, True]])
+    assert (tmp_path / "width.png").exists()
+
+
+def test_functions_shows_the_functions_that_are_finished(interrupt, tmp_path, capsys):
+    interrupt(2, running=True)  # both of alpha 0.6 are finished, of the other alpha none
+    line = "interrupted in sweep 2, with 2 of its 4 networks finished"
+    names = ("(n+m)^2", "n^2+m^2+nm")
+    interrupted = assert_interrupted(
+        functions, tmp_path, capsys, line,
+        names=names, p=7, width=16, alpha=0.6, seeds=2, max_steps=10, eval_every=5,
+    )  # fmt: skip
+    cells = [(name, float(alpha)) for name, alpha, _ in groups(interrupted)]
+    assert cells == [(names[0], 0.6), (names[1], 0.6)]
+    assert (tmp_path / "functions.png").exists()
+
+
+def test_functions_says_nothing_of_networks_that_never_ran(interrupt, tmp_path):
+    interrupt(1)
+    with pytest.raises(grokjax.SweepInterrupted, match="with 0 of its 1 networks finished"):
+        functions(
+            names=("nm",), p=5, width=8, seeds=1, max_steps=2, eval_every=2, output=tmp_path,
+            progress=False,
+        )  # fmt: skip
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("experiment", [ipr, dynamics])
+def test_interrupted_networks_are_drawn_as_far_as_they_came(
+    experiment, interrupt, tmp_path, capsys
+):
+    interrupt(1, running=True)
+    line = "interrupted in sweep 1, with 0 of its 2 networks finished"
+    result = assert_interrupted(
+        experiment, tmp_path, capsys, line, p=5, width=8, seeds=2, max_steps=20, eval_every=2
+    )
+    assert result.dataset.outcome.values.tolist() == ["interrupted"]
+    assert (tmp_path / f"{experiment.__name__}.png").exists()
+
+
+def test_phases_shows_the_networks_that_are_finished(interrupt, tmp_path, capsys):
+    interrupt(2)
+    line = "interrupted in sweep 2, with 1 of its 2 networks finished"
+    result = assert_interrupted(
+        phases, tmp_path, capsys, line, p=5, width=8, alphas=(0.8, 0.7), seeds=2, max_steps=(2, 2)
+    )
+    assert result.dataset.optimizer.values.tolist() == ["gradient descent"] * 2 + ["AdamW"]
+    assert (tmp_path / "phases.png").exists()
+
+
+def test_dynamics_keeps_its_networks_when_the_rates_are_interrupted(interrupt, tmp_path):
+    interrupt(2)
+    with pytest.raises(grokjax.SweepInterrupted, match="nothing is written"):
+        dynamics(**SIZE | {"width": 8}, max_steps=8, eval_every=2, faster=(2.0,), output=tmp_path)
+    saved = grokjax.load_result(tmp_path).dataset
+    assert saved.sizes["lane"] == 2
+    assert "interrupted" not in saved.attrs
+
+
+def test_preactivations_shows_the_initial_network_alone(interrupt, tmp_path, capsys):
+    interrupt(2)
+    line = "interrupted in sweep 2, with 0 of its 1 networks finished"
+    result = assert_interrupted(
+        preactivations, tmp_path, capsys, line, p=5, width=8, alpha=0.8, max_steps=2
+    )
+    assert result.dataset.network.values.tolist() == ["initial"]
+    assert (tmp_path / "preactivations.png").exists()
 
 
 def test_activations(folder, tmp_path):
@@ -201,7 +293,7 @@ def test_functions(folder, tmp_path):
         output=output,
         progress=False,
     )
-    cells = [(name, round(alpha, 2)) for name, alpha, _ in groups(result.dataset)]
+    cells = [(name, round(alpha, 2)) for name, alpha, _ in groups(result)]
     assert cells == [("(n+m)^2", 0.6), ("n^2+m^2+nm", 0.6), ("n^2+m^2+nm", 0.96)]
     assert result.dataset.analytic.values[0] == 1
     assert np.isnan(result.dataset.analytic.values[1:]).all()

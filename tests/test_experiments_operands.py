@@ -42,7 +42,7 @@ def corrupted(tmp_path_factory):
 
 def test_a_diagram_has_a_phase_for_every_cell(corrupted):
     result, _ = corrupted
-    table = phase_table(result.dataset)
+    table = phase_table(result)
     assert table.dims == ("regularizer", "label_noise", "alpha")
     assert table.regularizer.values.tolist() == ["weight decay 0", "weight decay 30", "dropout 0.5"]
     assert table.shape == (3, 2, 2)
@@ -54,7 +54,7 @@ def test_a_diagram_has_a_phase_for_every_cell(corrupted):
 
 def test_a_cell_is_the_lane_with_its_coordinates(corrupted):
     dataset = corrupted[0].dataset
-    last = dataset.isel(time=-1)
+    last = corrupted[0].at(150)
     both = last.memorized + last.inverted
     assert np.all(both.values <= 1 + 1e-6)
     share = (dataset.label_noise * 10 / 11).values  # one random label in p is right
@@ -85,6 +85,34 @@ def test_label_corruption_redraws(corrupted, tmp_path):
     for path in paths:
         assert path.stat().st_size > 5000
         assert (output / path.name).exists()
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_an_interruption_leaves_cells_without_a_phase(number, interrupt, tmp_path, capsys):
+    interrupt(number)  # in the second diagram, or in the examples
+    with pytest.raises(grokjax.SweepInterrupted, match=r"with 3 of its 4|with 1 of its 2"):
+        label_corruption(
+            p=5, width=8, alphas=(0.6, 0.8), fractions=(0.1, 0.3), weight_decays=(0, 1),
+            dropouts=(0.5,), example=(0.8, 0.1), max_steps=4, eval_every=2, output=tmp_path,
+            progress=False,
+        )  # fmt: skip
+    result = grokjax.load_result(tmp_path)
+    phases = phase_table(result)
+    out = capsys.readouterr().out
+    if number == 2:
+        assert result.dataset.attrs["interrupted"] == 1
+        assert (phases == "").sum() == 1
+        assert phases.sel(regularizer="dropout 0.5", label_noise=0.3, alpha=0.8) == ""
+        assert "not trained" in out
+        assert not (tmp_path / "examples").exists()
+    else:
+        assert "interrupted" not in result.dataset.attrs
+        assert (phases != "").all()
+        examples = grokjax.load_result(tmp_path / "examples").dataset
+        assert examples.attrs["interrupted"] == 1
+        assert examples.pruned.sizes["lane"] == 1
+        assert (tmp_path / "examples.png").exists()
+    assert "interrupted in sweep" in out
 
 
 # --------------------------------------------------------------------------------------------
@@ -131,20 +159,32 @@ def mixed(tmp_path_factory):
     return results["8"], output
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_studies_that_are_finished_survive_an_interruption(number, interrupt, tmp_path):
-    run = lambda: operands(
-        figures=("8", "6"), p=5, width=8, max_steps=20, batch_size=32, seeds=2, output=tmp_path,
-        progress=False,
-    )  # fmt: skip
-    interrupt(number)
-    if number == 1:
-        with pytest.raises(KeyboardInterrupt):
-            run()
-    else:
-        (result,) = run().values()
-        assert result.dataset.extra.values.tolist() == ["", ""]
-        assert (tmp_path / "figure_8.png").exists()
+def test_studies_that_are_finished_survive_an_interruption(interrupt, tmp_path, capsys):
+    interrupt(3)  # figure 8 is whole, and of figure 6 one network of six has not begun
+    with pytest.raises(grokjax.SweepInterrupted, match="with 5 of its 6 networks finished"):
+        operands(
+            figures=("8", "6"), p=5, width=8, max_steps=20, batch_size=32, seeds=2,
+            output=tmp_path, progress=False,
+        )  # fmt: skip
+    whole, part = (grokjax.load_result(tmp_path / f"figure_{n}").dataset for n in (8, 6))
+    assert (whole.sizes["lane"], part.sizes["lane"]) == (4, 5)
+    assert "interrupted" not in whole.attrs
+    assert part.attrs["interrupted"] == 1
+    assert {path.stem for path in tmp_path.glob("*.png")} == {"figure_8", "figure_6"}
+    assert "interrupted in sweep 1, with 5 of its 6" in capsys.readouterr().out
+
+
+def test_curves_of_interrupted_networks_are_drawn(interrupt, tmp_path, capsys):
+    interrupt(1, running=True)
+    with pytest.raises(grokjax.SweepInterrupted, match="with 4 of its 6 networks finished"):
+        operands(
+            figures=("5",), p=5, width=8, max_steps=20, batch_size=32, seeds=2, output=tmp_path,
+            progress=False,
+        )  # fmt: skip
+    part = grokjax.load_result(tmp_path / "figure_5").dataset
+    assert part.outcome.values[-1] == "interrupted"
+    assert (tmp_path / "figure_5.png").exists()
+    assert "nan" not in capsys.readouterr().out
 
 
 def test_a_figure_has_a_lane_for_every_network(mixed):
@@ -159,13 +199,13 @@ def test_a_figure_has_a_lane_for_every_network(mixed):
 
 
 def test_kinds_of_network_differ_in_more_than_the_seed():
-    lanes = grokjax.zip_lanes(
-        operands=4,
-        extra=np.array([""]),
-        alpha=[0.08, 0.08, 0.08, 0.06],
-        weight_decay=[0.1, 0.1, 0.2, 0.2],
-        dropout=[0.2, 0.2, 0.3, 0.3],
-    )
+    lanes = {
+        "operands": [4] * 4,
+        "extra": [""] * 4,
+        "alpha": [0.08, 0.08, 0.08, 0.06],
+        "weight_decay": [0.1, 0.1, 0.2, 0.2],
+        "dropout": [0.2, 0.2, 0.3, 0.3],
+    }
     dataset = xarray.Dataset(coords={name: ("lane", values) for name, values in lanes.items()})
     groups = kinds(dataset)
     assert [group.sizes["lane"] for group in groups.values()] == [2, 1, 1]
@@ -193,7 +233,7 @@ def test_operands_redraw(name, mixed, tmp_path):
     ("options", "message"),
     [
         ({"figures": ("9",)}, "unknown figure '9'; use any of 5, 6, 7, 8"),
-        ({"tests_per_train": 0.0}, "tests_per_train must be positive"),
+        ({"tests_per_train": 0.0}, "tests_per_train must be a finite number above 0"),
     ],
 )
 def test_bad_options_are_named(options, message, tmp_path):

@@ -264,8 +264,9 @@ def test_signals_interrupt_a_real_process_which_then_goes_on(tmp_path, short, na
     assert process.returncode == 130, err
     assert "interrupted with" in err
     assert "goes on" in err
-    finish(start(tmp_path, *flags))
-    assert_same(grokjax.load_result(tmp_path), short)
+    if name == "SIGTERM":  # what a cluster sends before it takes the machine away
+        finish(start(tmp_path, *flags))
+        assert_same(grokjax.load_result(tmp_path), short)
 
 
 def test_a_signal_that_is_ignored_stays_ignored(short):

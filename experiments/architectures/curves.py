@@ -35,7 +35,7 @@ from rich.table import Table
 
 import grokjax
 from grokjax import losses, measures, optimizers, tasks
-from grokjax.command import override, run_as_command
+from grokjax.command import Sweeps, choose, override, run_as_command
 from grokjax.models import LSTM, MLP, Model, Transformer
 
 
@@ -141,8 +141,7 @@ def curves(
         eval_every=eval_every,
     )
     known = build_networks(setting.p)
-    if unknown := set(setting.networks) - known.keys():
-        raise ValueError(f"unknown network {min(unknown)!r}; use any of {', '.join(known)}.")
+    names = choose("network", setting.networks, known)
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     task = tasks.modular_addition(setting.p)
@@ -153,22 +152,21 @@ def curves(
         weight_decay=setting.weight_decay,
         warmup=10,
     )
-    results = []
-    for name in setting.networks:
-        if progress:
-            print(f"{name}: {len(lanes['seed'])} networks, at most {setting.max_steps} steps each")
-        recipe = grokjax.Recipe(
-            known[name],
-            losses.cross_entropy,
-            optimizers.adamw,
-            batch_size=batch_size,
-            measures=(measures.mirrored,),
-        )
-        results.append(
-            grokjax.run_sweep(
+    with Sweeps(running=True) as sweeps:
+        for name in names:
+            recipe = grokjax.Recipe(
+                known[name],
+                losses.cross_entropy,
+                optimizers.adamw,
+                batch_size=batch_size,
+                measures=(measures.mirrored,),
+            )
+            sweeps.run(
                 recipe,
                 task,
                 lanes,
+                title=name,
+                columns={"network": name},
                 max_steps=setting.max_steps,
                 eval_every=setting.eval_every,
                 stop=None if to_the_end else grokjax.grokked(),
@@ -176,18 +174,7 @@ def curves(
                 keep_params="none",
                 progress=progress,
             )
-        )
-        if results[-1].dataset.sizes["lane"] < len(lanes["seed"]):
-            break  # Ctrl-C: what is finished is saved and drawn
-    result = grokjax.concatenate(results, network=setting.networks[: len(results)])
-    if not result.dataset.sizes["lane"]:
-        raise KeyboardInterrupt
-    result.save(output)
-    paths = [output / "results.nc", *draw(result, output)]
-    print_table(result.dataset)
-    for path in paths:
-        print(path)
-    return result
+    return sweeps.report(output, draw, print_table)
 
 
 def findings(dataset: xarray.Dataset) -> xarray.Dataset:
@@ -226,8 +213,9 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     return plotting.save(figure, output, "curves")
 
 
-def print_table(dataset: xarray.Dataset) -> None:
+def print_table(result: grokjax.SweepResult) -> None:
     """Median over seeds of every network and alpha, with the lowest and highest."""
+    dataset = result.dataset
     numbers = findings(dataset)
     decay = dataset.weight_decay.values[0]
     title = (
@@ -244,8 +232,10 @@ def print_table(dataset: xarray.Dataset) -> None:
     for name in dict.fromkeys(dataset.network.values.tolist()):
         for alpha in np.unique(dataset.alpha):
             chosen = ((dataset.network == name) & (dataset.alpha == alpha)).values
+            if not chosen.any():
+                continue  # not begun when the sweep was interrupted
             row, lanes = numbers.isel(lane=chosen), dataset.isel(lane=chosen)
-            budget = lanes.final_step.max().item()
+            budget = lanes.watched_step.max().item()
             table.add_row(
                 name.replace("_", "\n"),
                 f"{alpha:g}",
@@ -267,7 +257,7 @@ def _percent(values: np.ndarray) -> str:
 
 
 def _range(values: np.ndarray, form: str, budget: float = np.inf) -> str:
-    """The median, and below it lowest and highest; NaN stands for later than the budget."""
+    """The median, and below it lowest and highest; NaN stands for later than it was watched."""
     known = np.where(np.isnan(values), np.inf, values)
     cell = lambda x: format(x, form) if np.isfinite(x) else f">{budget:,.0f}"
     middle, low, high = np.median(known), known.min(), known.max()

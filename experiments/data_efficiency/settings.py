@@ -18,7 +18,6 @@ learning rate not even at 0.6; without dropout little changes; gradient descent 
 makes it worse; RMSprop and minibatch Adam need 0.5, full-batch Adam more than 0.7.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,8 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 import grokjax
+from experiments.common import cells, spread
 from grokjax import losses, models, optimizers, tasks
-from grokjax.command import override, run_as_command
+from grokjax.command import Sweeps, choose, override, run_as_command
 
 
 class Scale(NamedTuple):
@@ -202,56 +202,36 @@ def settings(
         eval_every=eval_every,
     )
     known = FAMILIES[family](chosen)
-    names = tuple(known) if names is None else names
-    if unknown := set(names) - known.keys():
-        raise ValueError(f"unknown setting {min(unknown)!r}; use any of {', '.join(known)}.")
+    names = choose("setting", tuple(known) if names is None else names, known)
     output = output / family
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     task = tasks.modular_addition(chosen.p)
-    results = []
-    for name in names:
-        title, recipe, columns = known[name]
-        lanes = grokjax.grid(
-            alpha=chosen.alphas, seed=range(chosen.seeds), warmup=WARMUP, **columns
-        )
-        if progress:
-            print(f"{title}: {len(lanes['seed'])} networks, at most {chosen.max_steps} steps each")
-        result = grokjax.run_sweep(
-            recipe,
-            task,
-            lanes,
-            max_steps=chosen.max_steps,
-            eval_every=chosen.eval_every,
-            stop=grokjax.grokked(threshold=1.0, patience=1),  # no accuracy is better
-            directory=None if checkpoints is None else checkpoints / family / name,
-            keep_params="none",
-            progress=progress,
-        )
-        if result.dataset.sizes["lane"] < len(lanes["seed"]):
-            break  # Ctrl-C: the settings that are finished are saved and drawn
-        results.append(result)
-    if not results:
-        raise KeyboardInterrupt
-    result = grokjax.concatenate(
-        results, setting=[known[name].title for name in names[: len(results)]]
-    )
-    result.save(output)
-    print_table(result)
-    for path in [output / "results.nc", *draw(result, output)]:
-        print(path)
-    return result
+    with Sweeps() as sweeps:
+        for name in names:
+            title, recipe, columns = known[name]
+            sweeps.run(
+                recipe,
+                task,
+                grokjax.grid(
+                    alpha=chosen.alphas, seed=range(chosen.seeds), warmup=WARMUP, **columns
+                ),
+                title=title,
+                columns={"setting": title},
+                max_steps=chosen.max_steps,
+                eval_every=chosen.eval_every,
+                stop=grokjax.grokked(threshold=1.0, patience=1),  # no accuracy is better
+                directory=None if checkpoints is None else checkpoints / family / name,
+                keep_params="none",
+                progress=progress,
+            )
+    return sweeps.report(output, draw, print_table)
 
 
 def best_accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
     """Best measured test accuracy, by setting: [alphas, seeds]."""
     dataset = result.dataset
-    best = dataset.test_accuracy.max("time").values
-    return {
-        name: np.stack([best[rows & (dataset.alpha.values == a)] for a in np.unique(dataset.alpha)])
-        for name in dict.fromkeys(dataset.setting.values.tolist())
-        for rows in [dataset.setting.values == name]
-    }
+    return cells(dataset.test_accuracy.max("time"), dataset.setting, dataset.alpha)
 
 
 def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
@@ -274,13 +254,9 @@ def print_table(result: grokjax.SweepResult) -> None:
         table.add_column(f"alpha {alpha:g}", justify="right", no_wrap=True)
     table.add_column("mean", justify="right")
     for name, best in best_accuracies(result).items():
-        table.add_row(name, *map(_spread, best), f"{100 * best.mean():.1f}")
+        mean = "" if np.isnan(best).any() else f"{100 * best.mean():.1f}"
+        table.add_row(name, *(spread(100 * row, ".0f") for row in best), mean)
     Console().print(table)
-
-
-def _spread(values: Iterable[float]) -> str:
-    values = 100 * np.asarray(values)
-    return f"{np.median(values):.0f} ({values.min():.0f} to {values.max():.0f})"
 
 
 def _recipe(model: Any, optimizer: Any, batch_size: int | None = 512) -> grokjax.Recipe:

@@ -27,7 +27,7 @@ from rich.table import Table
 
 import grokjax
 from grokjax import losses, models, optimizers, tasks
-from grokjax.command import override, run_as_command
+from grokjax.command import Sweeps, override, run_as_command
 
 
 class Scale(NamedTuple):
@@ -119,25 +119,22 @@ def weight_decay(
         learning_rate=chosen.learning_rate,
         warmup=10,
     )
-    result = grokjax.run_sweep(
-        recipe,
-        tasks.modular_addition(chosen.p),
-        lanes,
-        max_steps=chosen.max_steps,
-        eval_every=chosen.eval_every,
-        stop=None,
-        directory=checkpoints,
-        keep_params="none",
-        progress=progress,
-    )
-    result.save(output)
-    print_table(result.dataset)
-    for path in [output / "results.nc", *draw(result, output)]:
-        print(path)
-    return result
+    with Sweeps() as sweeps:
+        sweeps.run(
+            recipe,
+            tasks.modular_addition(chosen.p),
+            lanes,
+            max_steps=chosen.max_steps,
+            eval_every=chosen.eval_every,
+            stop=None,
+            directory=checkpoints,
+            keep_params="none",
+            progress=progress,
+        )
+    return sweeps.report(output, draw, print_table)
 
 
-def rollbacks(dataset: xarray.Dataset, high: float = 0.99, low: float = 0.5) -> xarray.Dataset:
+def rollbacks(result: grokjax.SweepResult, high: float = 0.99, low: float = 0.5) -> xarray.Dataset:
     """How often the test accuracy fell below `low` after its first measurement of at least `high`.
 
     Returns:
@@ -145,12 +142,12 @@ def rollbacks(dataset: xarray.Dataset, high: float = 0.99, low: float = 0.5) -> 
       `rollbacks`, how often accuracy then went below `low`; `low_share`, the fraction of the later
       measurements that are below; `final_accuracy`.
     """
+    dataset = result.dataset
     accuracy = dataset.test_accuracy.values
     later = np.maximum.accumulate(accuracy >= high, axis=1)
     below = later & (accuracy < low)
     falls = below[:, 1:] & ~below[:, :-1]  # the first of `later` itself is high
     measured = ~np.isnan(accuracy)
-    last = measured.shape[1] - 1 - measured[:, ::-1].argmax(axis=1)
     with np.errstate(invalid="ignore"):
         low_share = below.sum(axis=1) / (later & measured).sum(axis=1)
     steps = dataset.step.values[later.argmax(axis=1)]
@@ -159,7 +156,7 @@ def rollbacks(dataset: xarray.Dataset, high: float = 0.99, low: float = 0.5) -> 
             "generalization_step": ("lane", np.where(later.any(axis=1), steps, np.nan)),
             "rollbacks": ("lane", falls.sum(axis=1)),
             "low_share": ("lane", low_share),
-            "final_accuracy": ("lane", accuracy[np.arange(len(last)), last]),
+            "final_accuracy": result.final("test_accuracy").reset_coords(drop=True),
         },
         {name: dataset[name] for name in ("weight_decay", "seed")},
     )
@@ -168,9 +165,9 @@ def rollbacks(dataset: xarray.Dataset, high: float = 0.99, low: float = 0.5) -> 
 def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     """The figure of a run, drawn from its result, as PNG and SVG."""
     from grokjax import plotting
-    from grokjax.plotting.style import label_log, legend_above
+    from grokjax.plotting import label_log, legend_above
 
-    table = rollbacks(result.dataset)
+    table = rollbacks(result)
     decays = np.unique(table.weight_decay)
     seed = table.seed.values - table.seed.values.mean()  # side by side, not one over another
     place = np.searchsorted(decays, table.weight_decay) + 0.5 * seed / len(np.unique(seed))
@@ -198,9 +195,9 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     return plotting.save(figure, output, "weight_decay")
 
 
-def print_table(dataset: xarray.Dataset) -> None:
+def print_table(result: grokjax.SweepResult) -> None:
     """One row for each weight decay; what differs between seeds is listed by seed."""
-    lanes = rollbacks(dataset)
+    dataset, lanes = result.dataset, rollbacks(result)
     table = Table(
         title=f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}: "
         f"{len(np.unique(lanes.seed))} seeds, {dataset.step.values[-1]:,} steps",

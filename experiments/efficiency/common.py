@@ -1,7 +1,4 @@
-"""What these experiments share: their networks, and the last measurement of a lane."""
-
-import numpy as np
-import xarray
+"""What these experiments share: their networks."""
 
 from grokjax.models import LSTM, MLP, Model, QuadraticMLP, Transformer
 
@@ -45,20 +42,3 @@ def learning_rate(name: str, scale: str) -> float:
     if scale == "paper":
         return 1e-3
     return 3e-3 if name == "transformer" else 1e-2
-
-
-def final(dataset: xarray.Dataset, name: str) -> np.ndarray:
-    """The last value of a measurement that each lane has: float[L]."""
-    values = dataset[name].values
-    measured = ~np.isnan(values)
-    last = values.shape[1] - 1 - measured[:, ::-1].argmax(axis=1)
-    return np.take_along_axis(values, last[:, None], axis=1)[:, 0]
-
-
-def spread(values: np.ndarray, form: str = ".3g") -> str:
-    """The median, and the lowest and highest if they differ: a cell of a table."""
-    values = values[~np.isnan(values)]
-    if not values.size:
-        return ""
-    low, middle, high = (format(f(values), form) for f in (np.min, np.median, np.max))
-    return middle if low == high else f"{middle} ({low} to {high})"

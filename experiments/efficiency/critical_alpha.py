@@ -13,8 +13,10 @@ covering all residues, `critical * p / log p` is constant; it is printed. A netw
 grokked within the budget still may: without decay, and at small alpha, later than with it.
 """
 
+import itertools
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import xarray
@@ -27,6 +29,7 @@ from experiments.efficiency.common import learning_rate
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, optimizers, tasks
 from grokjax.command import override, run_as_command
+from grokjax.critical import SearchInterrupted
 
 
 class Scale(NamedTuple):
@@ -88,16 +91,16 @@ def critical_alpha(
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     rate = learning_rate(setting.network, scale)
-    rows = []
-    for p in setting.moduli:
-        recipe = grokjax.Recipe(
-            build_network(setting.network, p, scale), losses.mse, optimizers.adamw
-        )
-        found = []
-        for decay in setting.decays:
-            search = grokjax.critical_alpha(
-                recipe,
-                tasks.modular_addition(p),
+    models = {p: build_network(setting.network, p, scale) for p in setting.moduli}
+    addition = {p: tasks.modular_addition(p) for p in setting.moduli}
+    searches = list(itertools.product(setting.moduli, setting.decays))
+    found: dict[tuple[int, float], xarray.Dataset] = {}
+    interruption = None
+    try:
+        for p, decay in searches:
+            found[p, decay] = grokjax.critical_alpha(
+                grokjax.Recipe(models[p], losses.mse, optimizers.adamw),
+                addition[p],
                 {"learning_rate": rate, "weight_decay": decay},
                 max_steps=setting.max_steps,
                 eval_every=max(1, setting.max_steps // 50),
@@ -107,28 +110,44 @@ def critical_alpha(
                 progress=progress,
             )
             if progress:
-                print(f"p = {p}, decay {decay:g}: {describe(search)}")
-            found.append(search)
-        rows.append(xarray.concat(found, _dimension("weight_decay", setting.decays), **JOIN))
-    dataset = xarray.concat(rows, _dimension("p", setting.moduli), **JOIN)
-    dataset.attrs |= {"confidence": 0.95}
+                print(f"p = {p}, decay {decay:g}: {describe(found[p, decay])}")
+    except KeyboardInterrupt as error:
+        interruption = error
+        if isinstance(error, SearchInterrupted) and error.result.sizes["round"]:
+            found[p, decay] = error.result
+        if not found:
+            raise
+    dataset = joined(found).assign_attrs(confidence=0.95)
+    if interruption is not None:
+        dataset.attrs["interrupted"] = 1
     dataset.to_netcdf(output / "results.nc", engine="h5netcdf")
     paths = [output / "results.nc", *draw(dataset, output)]
     print_table(dataset)
-    for path in paths:
-        print(path)
+    state = f"interrupted in search {searches.index((p, decay)) + 1} of {len(searches)}"
+    for line in paths if interruption is None else [state, *paths]:
+        print(line)
+    if interruption is not None:
+        raise SearchInterrupted(f"{state}: what was found is in {output}.", dataset)
     return dataset
 
 
-# What differs between searches, alphas and rounds, is padded with NaN.
-JOIN: Any = {
-    "join": "outer", "data_vars": "all", "coords": "minimal", "compat": "override",
-    "combine_attrs": "drop_conflicts",
-}  # fmt: skip
+def joined(found: Mapping[tuple[int, float], xarray.Dataset]) -> xarray.Dataset:
+    """Searches by p and weight decay: [p, weight_decay]; NaN where there is none.
 
-
-def _dimension(name: str, values: tuple) -> xarray.DataArray:
-    return xarray.DataArray(np.array(values), dims=name, name=name)
+    What differs between searches, alphas and rounds, is padded with NaN too.
+    """
+    return (
+        xarray.concat(
+            list(found.values()), "search", join="outer", data_vars="all", coords="minimal",
+            compat="override", combine_attrs="drop_conflicts",
+        )
+        .assign_coords(
+            p=("search", [p for p, _ in found]), weight_decay=("search", [d for _, d in found])
+        )
+        .set_xindex(["p", "weight_decay"])
+        .unstack("search")
+        .transpose("p", "weight_decay", ...)
+    )  # fmt: skip
 
 
 def describe(search: xarray.Dataset) -> str:
@@ -142,8 +161,7 @@ def draw(dataset: xarray.Dataset, output: Path) -> list[Path]:
     from matplotlib.lines import Line2D
 
     from grokjax import plotting
-    from grokjax.plotting.style import colour_scale, legend_above
-    from grokjax.plotting.sweeps import ALPHA
+    from grokjax.plotting import ALPHA, colour_scale, legend_above
 
     lines = ("-", (0, (3, 1.5)), (0, (1, 1)))
     moduli, decays = dataset.p.values, dataset.weight_decay.values
@@ -195,6 +213,8 @@ def print_table(dataset: xarray.Dataset) -> None:
         for decay in dataset.weight_decay.values.tolist():
             here = dataset.sel(p=p, weight_decay=decay)
             middle, low, high = (here[k].item() for k in ("critical_alpha", "low", "high"))
+            if np.isnan(middle):
+                continue  # not begun when the searches were interrupted
             estimate = f"{middle:.3f} ({low:.3f} to {high:.3f})"
             if high >= 1 or low <= 0:
                 estimate = f"above {low:.3f}" if high >= 1 else f"below {high:.3f}"

@@ -13,23 +13,21 @@ once that is near zero: grokking. With (1, 1) both fall together. The source doe
 the scalars decay: both are run. Without decay nothing takes the memorizing network away again.
 """
 
-import operator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
-import xarray
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 import grokjax
-from experiments.efficiency.common import final, spread
+from experiments.common import spread
 from experiments.efficiency.common import learning_rate as network_rate
 from experiments.efficiency.common import network as build_network
-from grokjax import losses, optimizers, survival, tasks, train
-from grokjax.command import override, run_as_command, whole
+from grokjax import losses, optimizers, survival, tasks
+from grokjax.command import Sweeps, check_option, override, run_as_command
 from grokjax.models import LogitTable, Mixture, Model
 from grokjax.sweep import log_spaced
 
@@ -112,34 +110,38 @@ def mixture(
         backbone_steps=backbone_steps,
         max_steps=max_steps,
     )
+    speeds = check_option("speeds", speeds, tuple[float, ...])
+    decays = check_option("decays", decays, tuple[float, ...])
+    margins = check_option("margins", margins, tuple[float, float])
+    learning_rate = check_option("learning_rate", learning_rate, float)
     model = build_network(setting.network, setting.p, scale)
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     task = tasks.modular_addition(setting.p)
     rate = network_rate(setting.network, scale)
-    pair = backbones(model, task, setting, rate, progress)
-    # Logits of frozen networks are numbers: looked up, not computed anew in every step.
-    table = LogitTable(setting.p)
-    mixed = Mixture(table, table)
-    logits = [
-        normalized(table, model, backbone, task, setting.alpha, margin)
-        for backbone, margin in zip(pair, margins, strict=True)
-    ]
-    lanes = grokjax.grid(
-        weight_decay=decays,
-        seed=range(setting.seeds),
-        alpha=setting.alpha,
-        learning_rate=learning_rate,
-    )
-    memorizing, generalizing = ({"logits": values[lanes["seed"]]} for values in logits)
-    ones = np.ones(len(lanes["seed"]))
-    results = []
-    try:
+    with Sweeps(running=True) as sweeps:
+        pair = backbones(sweeps, model, task, setting, rate, progress)
+        # Logits of frozen networks are numbers: looked up, not computed anew in every step.
+        table = LogitTable(setting.p)
+        mixed = Mixture(table, table)
+        logits = [
+            normalized(table, model, backbone, pair[0], margin)
+            for backbone, margin in zip(pair, margins, strict=True)
+        ]
+        lanes = grokjax.grid(
+            weight_decay=decays,
+            seed=range(setting.seeds),
+            alpha=setting.alpha,
+            learning_rate=learning_rate,
+        )
+        memorizing, generalizing = ({"logits": values[lanes["seed"]]} for values in logits)
+        ones = np.ones(len(lanes["seed"]))
         for speed in speeds:
-            result = grokjax.run_sweep(
+            sweeps.run(
                 grokjax.Recipe(mixed, losses.cross_entropy, optimizers.gradient_descent),
                 task,
                 lanes,
+                columns={"w_m2": speed},
                 max_steps=setting.max_steps,
                 eval_every=log_spaced(setting.max_steps),
                 stop=None,
@@ -147,24 +149,15 @@ def mixture(
                 keep_params="none",
                 progress=progress,
             )
-            results.append(whole(result, lanes))
-    except KeyboardInterrupt:
-        if not results:
-            raise  # else the speeds that are finished are saved and drawn
-    result = grokjax.concatenate(results, w_m2=speeds[: len(results)])
-    for name, backbone in zip(mixed.frozen, pair, strict=True):
-        alone = final(backbone.dataset, "test_accuracy")
+    result = sweeps.joined()
+    for name, backbone in zip(("memorizing", "generalizing"), pair, strict=True):
+        alone = backbone.final("test_accuracy").values
         result.dataset[f"{name}_test_accuracy"] = "lane", alone[result.dataset.seed.values]
-    result.save(output)
-    paths = [output / "results.nc", *draw(result, output)]
-    print_table(result.dataset)
-    for path in paths:
-        print(path)
-    return result
+    return sweeps.report(output, draw, print_table, result=result)
 
 
 def backbones(
-    model: Model, task: tasks.Task, setting: Scale, rate: float, progress: bool
+    sweeps: Sweeps, model: Model, task: tasks.Task, setting: Scale, rate: float, progress: bool
 ) -> list[grokjax.SweepResult]:
     """A memorizing and a generalizing network for each seed."""
     recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw)
@@ -180,20 +173,21 @@ def backbones(
             learning_rate=rate,
             weight_decay=decay,
         )
-        result = grokjax.run_sweep(
+        result = sweeps.run(
             recipe,
             task,
             lanes,
+            kept=False,
             max_steps=setting.backbone_steps,
             eval_every=10,
             stop=stop,
             progress=progress,
         )
-        reached = final(whole(result, lanes).dataset, f"{rows}_accuracy")
+        reached = result.final(f"{rows}_accuracy")
         if reached.min() < 0.99:
             raise ValueError(
                 f"after {setting.backbone_steps} steps at alpha {alpha:g} a {setting.network} has "
-                f"{rows} accuracy {reached.min():.3f}; raise backbone_steps or alpha."
+                f"{rows} accuracy {reached.min().item():.3f}; raise backbone_steps or alpha."
             )
         results.append(result)
     return results
@@ -203,19 +197,19 @@ def normalized(
     table: LogitTable,
     model: Model,
     backbone: grokjax.SweepResult,
-    task: tasks.Task,
-    alpha: float,
+    memorizing: grokjax.SweepResult,
     margin: float,
 ) -> np.ndarray:
-    """Logits of each network for the whole table, with this mean margin on the training rows."""
+    """Logits of each network for the whole table.
+
+    The mean margin is that on the rows that the memorizing network of the same seed trained on.
+    """
     logits = []
-    for seed in backbone.dataset.seed.values.tolist():
-        params = jax.tree.map(operator.itemgetter(seed), backbone.params)
-        values = np.asarray(table.tabulate(model, params)["logits"])
-        order = tasks.split_order(task, train.split_key(seed))
-        rows = np.asarray(order)[: tasks.num_train_rows(task, alpha)]
-        flat = values.reshape(task.num_rows, -1)[rows]
-        right = np.arange(len(rows)), np.asarray(task.labels)[rows]
+    for lane in range(backbone.dataset.sizes["lane"]):
+        values = np.asarray(table.tabulate(model, backbone.network(lane).params)["logits"])
+        split = memorizing.split(lane)
+        flat = values.reshape(len(split.labels), -1)[split.train]
+        right = np.arange(len(flat)), split.labels[split.train]
         others = flat.copy()
         others[right] = -np.inf
         logits.append(values * (margin / np.mean(flat[right] - others.max(axis=1))))
@@ -227,10 +221,15 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     from matplotlib.lines import Line2D
 
     from grokjax import plotting
-    from grokjax.plotting import PALETTE
-    from grokjax.plotting.lanes import over_lanes
-    from grokjax.plotting.style import GREY, label_log, legend_above
-    from grokjax.plotting.sweeps import TEST, TRAIN
+    from grokjax.plotting import (
+        GREY,
+        PALETTE,
+        TEST,
+        TRAIN,
+        label_log,
+        legend_above,
+        over_lanes,
+    )
 
     dataset = result.dataset
     speeds, decays = (list(dict.fromkeys(dataset[k].values)) for k in ("w_m2", "weight_decay"))
@@ -242,6 +241,8 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
             for ax, kind in zip(row, ("accuracy", "loss"), strict=True):
                 for i, decay in enumerate(decays):
                     inside = (dataset.w_m2 == speed) & (dataset.weight_decay == decay)
+                    if not inside.any():
+                        continue  # not begun when the sweep was interrupted
                     lanes = dataset.isel(lane=inside.values)
                     for part, line in (("train", TRAIN), ("test", TEST)):
                         step, middle, low, high = over_lanes(lanes, f"{part}_{kind}")
@@ -266,8 +267,9 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     return plotting.save(figure, output, "mixture")
 
 
-def print_table(dataset: xarray.Dataset) -> None:
+def print_table(result: grokjax.SweepResult) -> None:
     """Median over seeds, with the lowest and highest."""
+    dataset = result.dataset
     seeds = len(np.unique(dataset.seed))
     table = Table(
         title=f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}: mixture of frozen "
@@ -280,15 +282,17 @@ def print_table(dataset: xarray.Dataset) -> None:
     for speed in dict.fromkeys(dataset.w_m2.values.tolist()):
         for decay in dict.fromkeys(dataset.weight_decay.values.tolist()):
             inside = (dataset.w_m2 == speed) & (dataset.weight_decay == decay)
-            lanes = dataset.isel(lane=inside.values)
-            loss = lanes.test_loss.values
-            groks = survival.median(lanes.grokking_step, lanes.final_step).value
+            if not inside.any():
+                continue  # not begun when the sweep was interrupted
+            lanes = result.select(inside)
+            loss = lanes.dataset.test_loss.values
+            groks = survival.median(lanes.dataset.grokking_step, lanes.dataset.watched_step).value
             table.add_row(
                 f"{speed:g}",
                 f"{decay:g}",
                 f"{groks:,.0f}" if np.isfinite(groks) else "never",
-                spread(loss.max(axis=1), ".2g"),
-                spread(loss[:, -1], ".2g"),
+                spread(np.nanmax(loss, axis=1), ".2g"),
+                spread(lanes.final("test_loss"), ".2g"),
             )
     Console().print(table)
     for name in ("memorizing", "generalizing"):

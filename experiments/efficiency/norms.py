@@ -14,9 +14,8 @@ strengths trace each curve.
 """
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
@@ -26,10 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 import grokjax
-from experiments.efficiency.common import final, learning_rate
+from experiments.efficiency.common import learning_rate
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, measures, optimizers, tasks
-from grokjax.command import override, run_as_command, whole
+from grokjax.command import Sweeps, check_option, override, run_as_command
 
 
 class Scale(NamedTuple):
@@ -67,13 +66,12 @@ SCALES = {
 KINDS = ("memorizing", "generalizing")
 
 
-def correct_logit(
-    params: Any, logits: jax.Array, task: tasks.Task, split: tasks.Split
-) -> measures.Scalars:
+def correct_logit(network: measures.Network) -> measures.Scalars:
     """Mean over the training rows of the trained answer's logit, less the mean of all classes.
 
     Differs: S1 does not subtract the mean, which no softmax sees.
     """
+    logits, split = network.logits, network.split
     right = jnp.take_along_axis(logits, split.labels[:, None], axis=1)[:, 0]
     return {"correct_logit": measures.masked_mean(right - logits.mean(axis=1), split.train)}
 
@@ -114,6 +112,10 @@ def norms(
     Returns:
       One lane for each; `label_noise` is 1 for those that can only memorize.
     """
+    if decays is not None:
+        decays = check_option("decays", decays, tuple[float, ...])
+    if logit is not None:
+        logit = check_option("logit", logit, float)
     setting = override(
         SCALES[scale],
         network=network,
@@ -130,17 +132,8 @@ def norms(
     model = build_network(setting.network, setting.p, scale)
     rate = learning_rate(setting.network, scale)
     seeds_and_rate = {"seed": range(setting.seeds), "learning_rate": rate}
-    lanes = grokjax.grid(alpha=max(setting.alphas), weight_decay=1.0, **seeds_and_rate)
-    parents = grokjax.run_sweep(
-        grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw),
-        task,
-        lanes,
-        max_steps=setting.parent_steps,
-        eval_every=max(1, setting.parent_steps // 100),
-        directory=None if checkpoints is None else checkpoints / "parents",
-        progress=progress,
-    )
-    parents = whole(parents, lanes)
+    for alpha in setting.alphas:
+        tasks.num_train_rows(task, alpha)  # refused now rather than after the parents
     l2 = regularizer == "l2"
     recipe = grokjax.Recipe(
         model,
@@ -149,69 +142,80 @@ def norms(
         penalty=losses.l2 if l2 else None,
         measures=(measures.weight_norms, correct_logit),
     )
-    results = []
-    for kind, noise in zip(KINDS, (1.0, 0.0), strict=True):
-        lanes = grokjax.grid(
-            label_noise=noise,
-            alpha=setting.alphas,
-            **{"l2" if l2 else "weight_decay": setting.decays[regularizer]},
-            **seeds_and_rate,
-        )
-        result = grokjax.run_sweep(
-            recipe,
+    with Sweeps() as sweeps:
+        parents = sweeps.run(
+            grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw),
             task,
-            lanes,
-            max_steps=setting.max_steps,
-            eval_every=max(1, setting.max_steps // 20),
-            stop=None,
-            initial=None if noise else parents.branch(lanes, ["seed"]),
-            keep_params="none",
-            directory=None if checkpoints is None else checkpoints / kind,
+            grokjax.grid(alpha=max(setting.alphas), weight_decay=1.0, **seeds_and_rate),
+            kept=False,
+            max_steps=setting.parent_steps,
+            eval_every=max(1, setting.parent_steps // 100),
+            directory=None if checkpoints is None else checkpoints / "parents",
             progress=progress,
         )
-        results.append(whole(result, lanes))
-    result = grokjax.concatenate(results)
-    result.save(output)
+        for kind, noise in zip(KINDS, (1.0, 0.0), strict=True):
+            lanes = grokjax.grid(
+                label_noise=noise,
+                alpha=setting.alphas,
+                **{"l2" if l2 else "weight_decay": setting.decays[regularizer]},
+                **seeds_and_rate,
+            )
+            sweeps.run(
+                recipe,
+                task,
+                lanes,
+                title=kind,
+                max_steps=setting.max_steps,
+                eval_every=max(1, setting.max_steps // 20),
+                stop=None,
+                initial=None if noise else parents.branch(lanes, ["seed"]),
+                keep_params="none",
+                directory=None if checkpoints is None else checkpoints / kind,
+                progress=progress,
+            )
+    result = sweeps.joined()
     if logit is None:
-        logit = middle_logit(result.dataset)
-    paths = [output / "results.nc", *draw(result, output, logit)]
-    print_table(result.dataset, logit)
-    for path in paths:
-        print(path)
-    return result
+        logit = middle_logit(result)
+    return sweeps.report(
+        output,
+        lambda result, folder: draw(result, folder, logit),
+        lambda result: print_table(result, logit),
+        result=result,
+    )
 
 
-def groups(dataset: xarray.Dataset) -> dict[str, np.ndarray]:
+def groups(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
     """bool[L]: networks that memorized random labels, and those that generalized from true ones.
 
     Networks that did neither by the end are in no group.
     """
-    random = dataset.label_noise.values == 1
-    fits = final(dataset, "train_accuracy") >= 0.99
+    random = result.dataset.label_noise.values == 1
+    fits = result.final("train_accuracy").values >= 0.99
     return {
         "memorizing": random & fits,
-        "generalizing": ~random & fits & (final(dataset, "test_accuracy") >= 0.99),
+        "generalizing": ~random & fits & (result.final("test_accuracy").values >= 0.99),
     }
 
 
-def middle_logit(dataset: xarray.Dataset) -> float:
+def middle_logit(result: grokjax.SweepResult) -> float:
     """A logit inside the range of as many curves as possible."""
     candidates = np.linspace(1.0, 20.0, 77)
-    reached = [np.isfinite(norm_at(dataset, x)).sum().item() for x in candidates]
+    reached = [np.isfinite(norm_at(result, x)).sum().item() for x in candidates]
     best = np.flatnonzero(np.array(reached) == max(reached))
     return float(candidates[best[len(best) // 2]])
 
 
-def norm_at(dataset: xarray.Dataset, logit: float) -> xarray.DataArray:
+def norm_at(result: grokjax.SweepResult, logit: float) -> xarray.DataArray:
     """The norm at a given logit of each curve: [kind, alpha, seed].
 
     A curve joins the networks of all weight decays, with the logarithm of the norm linear in the
     logit between two of them; NaN outside of its range.
     """
+    dataset = result.dataset
     alphas, seeds = np.unique(dataset.alpha), np.unique(dataset.seed)
-    norm, reached = final(dataset, "norm"), final(dataset, "correct_logit")
+    norm, reached = result.final("norm").values, result.final("correct_logit").values
     values = np.full((len(KINDS), len(alphas), len(seeds)), np.nan)
-    for i, inside in enumerate(groups(dataset).values()):
+    for i, inside in enumerate(groups(result).values()):
         for j, alpha in enumerate(alphas):
             for k, seed in enumerate(seeds):
                 curve = inside & (dataset.alpha.values == alpha) & (dataset.seed.values == seed)
@@ -237,17 +241,16 @@ def draw(result: grokjax.SweepResult, output: Path, logit: float | None = None) 
     from matplotlib.lines import Line2D
 
     from grokjax import plotting
-    from grokjax.plotting.style import GREY, colour_scale, label_log, legend_above
-    from grokjax.plotting.sweeps import ALPHA
+    from grokjax.plotting import ALPHA, GREY, colour_scale, label_log, legend_above
 
     dataset = result.dataset
-    logit = middle_logit(dataset) if logit is None else logit
-    norm, reached = final(dataset, "norm"), final(dataset, "correct_logit")
+    logit = middle_logit(result) if logit is None else logit
+    norm, reached = result.final("norm").values, result.final("correct_logit").values
     markers = {"memorizing": "o", "generalizing": "s"}
     with plotting.in_style():
         figure, (left, right) = plotting.new_figure(1, 2, size=(7.2, 3.2))
         colours = colour_scale(dataset.alpha.values)
-        for kind, inside in groups(dataset).items():
+        for kind, inside in groups(result).items():
             filled = "full" if kind == "memorizing" else "none"
             for alpha in np.unique(dataset.alpha):
                 here = inside & (dataset.alpha.values == alpha)
@@ -270,7 +273,7 @@ def draw(result: grokjax.SweepResult, output: Path, logit: float | None = None) 
             columns=2,
         )  # fmt: skip
         figure.colorbar(colours, ax=left, label=ALPHA, pad=0.02, aspect=30)
-        values = norm_at(dataset, logit)
+        values = norm_at(result, logit)
         for i, kind in enumerate(KINDS):
             rows = np.array([mean_interval(row) for row in values.sel(kind=kind).values])
             there = np.isfinite(rows[:, 0])
@@ -284,9 +287,9 @@ def draw(result: grokjax.SweepResult, output: Path, logit: float | None = None) 
     return plotting.save(figure, output, "norms")
 
 
-def print_table(dataset: xarray.Dataset, logit: float) -> None:
+def print_table(result: grokjax.SweepResult, logit: float) -> None:
     """Norm at a fixed logit for each kind and alpha, with its interval over seeds."""
-    values = norm_at(dataset, logit)
+    dataset, values = result.dataset, norm_at(result, logit)
     table = Table(
         title=f"{dataset.attrs['task']}: norm at a logit of {logit:.3g}, mean over seeds and its "
         "95 % interval",
@@ -311,7 +314,7 @@ def print_table(dataset: xarray.Dataset, logit: float) -> None:
                 f"{kind}: norm ~ rows^e with e = {mean:.2f} ({low:.2f} to {high:.2f}), "
                 f"{len(change)} seeds"
             )
-    counts = {kind: inside.sum() for kind, inside in groups(dataset).items()}
+    counts = {kind: inside.sum() for kind, inside in groups(result).items()}
     of_true_labels = (dataset.label_noise.values == 0).sum()
     print(
         f"{counts['generalizing']} of {of_true_labels} networks with true labels still generalize"

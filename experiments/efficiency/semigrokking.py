@@ -21,10 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 import grokjax
-from experiments.efficiency.common import final, learning_rate, spread
+from experiments.common import spread
+from experiments.efficiency.common import learning_rate
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, optimizers, tasks
-from grokjax.command import override, run_as_command
+from grokjax.command import Sweeps, override, run_as_command
 
 
 class Scale(NamedTuple):
@@ -116,22 +117,18 @@ def semigrokking(
         learning_rate=learning_rate(setting.network, scale),
         warmup=10,
     )
-    result = grokjax.run_sweep(
-        recipe,
-        tasks.modular_addition(setting.p),
-        lanes,
-        max_steps=setting.max_steps,
-        eval_every=max(1, setting.max_steps // 100),
-        keep_params="none",
-        directory=checkpoints,
-        progress=progress,
-    )
-    result.save(output)
-    paths = [output / "results.nc", *draw(result, output)]
-    print_table(result.dataset)
-    for path in paths:
-        print(path)
-    return result
+    with Sweeps() as sweeps:
+        sweeps.run(
+            recipe,
+            tasks.modular_addition(setting.p),
+            lanes,
+            max_steps=setting.max_steps,
+            eval_every=max(1, setting.max_steps // 100),
+            keep_params="none",
+            directory=checkpoints,
+            progress=progress,
+        )
+    return sweeps.report(output, draw, print_table)
 
 
 def late_rise(dataset: xarray.Dataset) -> np.ndarray:
@@ -148,12 +145,11 @@ def late_rise(dataset: xarray.Dataset) -> np.ndarray:
 def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     """The figure of a run, drawn from its result, as PNG and SVG."""
     from grokjax import plotting
-    from grokjax.plotting.style import GREY
-    from grokjax.plotting.sweeps import ALPHA
+    from grokjax.plotting import ALPHA, GREY
 
     dataset = result.dataset
     decays, alphas = np.unique(dataset.weight_decay), np.unique(dataset.alpha)
-    last = final(dataset, "test_accuracy")
+    last = result.final("test_accuracy").values
     width = 0.35 * (np.diff(alphas).min() if len(alphas) > 1 else 0.02)
     jitter = np.random.default_rng(0).uniform(-width, width, dataset.sizes["lane"])
     with plotting.in_style():
@@ -175,9 +171,10 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     return plotting.save(figure, output, "semigrokking")
 
 
-def print_table(dataset: xarray.Dataset) -> None:
+def print_table(result: grokjax.SweepResult) -> None:
     """How many networks end low, in the middle and high, for each decay and alpha."""
-    last, rise = final(dataset, "test_accuracy"), late_rise(dataset)
+    dataset, last = result.dataset, result.final("test_accuracy").values
+    rise = late_rise(dataset)
     table = Table(
         title=f"{dataset.attrs['task']}: test accuracy after {dataset.attrs['max_steps']:,} steps, "
         f"chance {dataset.attrs['chance']:.3f}",
@@ -189,6 +186,8 @@ def print_table(dataset: xarray.Dataset) -> None:
     for decay in np.unique(dataset.weight_decay):
         for alpha in np.unique(dataset.alpha):
             here = (dataset.weight_decay.values == decay) & (dataset.alpha.values == alpha)
+            if not here.any():
+                continue  # not finished when the sweep was interrupted
             middle = here & (last >= LOW) & (last <= HIGH)
             table.add_row(
                 f"{decay:g}",

@@ -16,16 +16,16 @@ from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import tyro
-import xarray
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 import grokjax
-from experiments.efficiency.common import final, learning_rate, spread
+from experiments.common import spread
+from experiments.efficiency.common import learning_rate
 from experiments.efficiency.common import network as build_network
 from grokjax import losses, optimizers, tasks
-from grokjax.command import override, run_as_command, whole
+from grokjax.command import Sweeps, override, run_as_command
 
 
 class Scale(NamedTuple):
@@ -130,31 +130,32 @@ def ungrokking(
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     task = tasks.modular_addition(setting.p)
-    results = []
-    try:
+    for small_alpha in setting.small:
+        tasks.num_train_rows(task, small_alpha)  # refused now rather than after the parents
+    with Sweeps() as sweeps:
         for name, model in models.items():
             recipe = grokjax.Recipe(
                 model, losses.cross_entropy, optimizers.adamw, batch_size=setting.batch_size
             )
             columns = {"learning_rate": learning_rate(name, scale), "warmup": 10}
-            if progress:
-                print(f"{name}: {setting.seeds} networks learn to generalize")
-            lanes = grokjax.grid(
-                alpha=setting.alpha,
-                seed=range(setting.seeds),
-                weight_decay=setting.weight_decay,
-                **columns,
-            )
-            parents = grokjax.run_sweep(
+            folder = None if checkpoints is None else checkpoints / name
+            parents = sweeps.run(
                 recipe,
                 task,
-                lanes,
+                grokjax.grid(
+                    alpha=setting.alpha,
+                    seed=range(setting.seeds),
+                    weight_decay=setting.weight_decay,
+                    **columns,
+                ),
+                title=f"{name}, learning to generalize",
+                kept=False,
                 max_steps=setting.parent_steps,
                 eval_every=max(1, setting.parent_steps // 100),
-                directory=None if checkpoints is None else checkpoints / name / "parents",
+                directory=None if folder is None else folder / "parents",
                 progress=progress,
             )
-            grokked = whole(parents, lanes).dataset.grokking_step.notnull().values
+            grokked = parents.dataset.grokking_step.notnull().values
             if not grokked.any():
                 print(f"{name}: none of {len(grokked)} grokked, left out; raise parent_steps")
                 continue
@@ -164,42 +165,29 @@ def ungrokking(
                 seed=parents.dataset.seed.values[grokked],
                 **columns,
             )
-            if progress:
-                print(f"{name}: {grokked.sum()} of {len(grokked)} grokked, and go on in", end=" ")
-                print(f"{len(lanes['seed'])} ways")
-            result = grokjax.run_sweep(
+            sweeps.run(
                 recipe,
                 task,
                 lanes,
+                title=f"{name}, of {grokked.sum()} that grokked",
+                columns={"network": name},
                 max_steps=setting.max_steps,
                 eval_every=max(1, setting.max_steps // 50),
                 stop=None,
                 initial=parents.branch(lanes, ["seed"]),
                 keep_params="none",
-                directory=None if checkpoints is None else checkpoints / name / "branches",
+                directory=None if folder is None else folder / "branches",
                 progress=progress,
             )
-            results.append(whole(result, lanes))
-            results[-1].dataset.coords["network"] = "lane", [name] * len(lanes["seed"])
-    except KeyboardInterrupt:
-        if not results:
-            raise  # else the networks that are finished are saved and drawn
-    if not results:
+    if not sweeps.results:
         raise ValueError("no network grokked; raise parent_steps or alpha.")
-    result = grokjax.concatenate(results)
-    result.save(output)
-    paths = [output / "results.nc", *draw(result, output)]
-    print_table(result.dataset)
-    for path in paths:
-        print(path)
-    return result
+    return sweeps.report(output, draw, print_table)
 
 
 def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     """The figure of a run, drawn from its result, as PNG and SVG."""
     from grokjax import plotting
-    from grokjax.plotting.lanes import over_lanes
-    from grokjax.plotting.style import GREY
+    from grokjax.plotting import GREY, over_lanes
 
     dataset = result.dataset
     names = list(dict.fromkeys(dataset.network.values.tolist()))
@@ -211,22 +199,24 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
             2, len(names), size=(2.5 * len(names) + 0.3, 4.4), sharey=True, squeeze=False
         )
         for (above, below), name in zip(axes.T, names, strict=True):
-            lanes = dataset.isel(lane=dataset.network.values == name)
+            lanes = result.select(dataset.network == name)
             for i, decay in enumerate(decays):
                 colour = plotting.PALETTE[i % len(plotting.PALETTE)]
-                here = lanes.isel(lane=lanes.weight_decay.values == decay)
+                chosen = lanes.select(lanes.dataset.weight_decay == decay)
+                here, last = chosen.dataset, chosen.final("test_accuracy").values
                 label = f"weight decay {decay:g}"
-                last = final(here, "test_accuracy")
-                middle = [np.median(last[here.alpha.values == alpha]) for alpha in alphas]
-                above.plot(alphas * rows, middle, "-", color=colour, label=label)
+                places = np.unique(here.alpha)
+                middle = [np.median(last[here.alpha.values == alpha]) for alpha in places]
+                above.plot(places * rows, middle, "-", color=colour, label=label)
                 above.plot(
                     here.alpha * rows, last, "o", color=colour, markersize=3.5, markeredgewidth=0,
                     alpha=0.6,
                 )  # fmt: skip
                 smallest = here.isel(lane=here.alpha.values == alphas[0])
-                step, middle, low, high = over_lanes(smallest, "test_accuracy")
-                below.plot(step, middle, color=colour)
-                below.fill_between(step, low, high, color=colour, alpha=0.18, linewidth=0)
+                if smallest.sizes["lane"]:  # else they were interrupted
+                    step, middle, low, high = over_lanes(smallest, "test_accuracy")
+                    below.plot(step, middle, color=colour)
+                    below.fill_between(step, low, high, color=colour, alpha=0.18, linewidth=0)
             for ax in (above, below):
                 ax.axhline(chance, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
                 ax.set_ylim(-0.03, 1.03)
@@ -240,8 +230,9 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     return plotting.save(figure, output, "ungrokking")
 
 
-def print_table(dataset: xarray.Dataset) -> None:
+def print_table(result: grokjax.SweepResult) -> None:
     """Median final test accuracy for each network, decay and fraction."""
+    dataset = result.dataset
     alphas = np.unique(dataset.alpha)
     table = Table(
         title=f"{dataset.attrs['task']}: test accuracy {dataset.attrs['max_steps']} steps after "
@@ -253,11 +244,12 @@ def print_table(dataset: xarray.Dataset) -> None:
     for alpha in alphas:
         heading = f"{round(alpha * dataset.attrs['rows']):,} rows"
         table.add_column(heading, justify="right", no_wrap=True)
-    last = final(dataset, "test_accuracy")
+    last = result.final("test_accuracy").values
     for name in dict.fromkeys(dataset.network.values.tolist()):
         for decay in np.unique(dataset.weight_decay):
             here = (dataset.network.values == name) & (dataset.weight_decay.values == decay)
-            cells = [f"{np.median(last[here & (dataset.alpha.values == a)]):.2f}" for a in alphas]
+            ends = [last[here & (dataset.alpha.values == alpha)] for alpha in alphas]
+            cells = [f"{np.median(end):.2f}" if end.size else "" for end in ends]
             table.add_row(name, f"{decay:g}", *cells)
         table.add_section()
     Console().print(table)

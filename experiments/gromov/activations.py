@@ -22,8 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 import grokjax
+from experiments.common import cells
 from grokjax import analytic, tasks
-from grokjax.command import override, run_as_command
+from grokjax.command import Sweeps, override, run_as_command
 from grokjax.models import QuadraticMLP, power, square
 from grokjax.results import build_dataset, environment
 
@@ -95,20 +96,15 @@ def activations(
     columns = {"activation": names, "width": width, "seed": seed}
     attributes = {"task": task.name, "chance": task.chance, **environment()}
     dataset = build_dataset(columns, [0], history, still, finite, attributes, patience=1)
-    result = grokjax.SweepResult(dataset)
-    result.save(output)
-    paths = [output / "results.nc", *draw(result, output)]
-    print_table(result)
-    for path in paths:
-        print(path)
-    return result
+    sweeps = Sweeps()
+    sweeps.keep(grokjax.SweepResult(dataset))
+    return sweeps.report(output, draw, print_table)
 
 
 def accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
     """Accuracy by activation: [widths, seeds]."""
-    table = result.table().test_accuracy.isel(time=0)
-    table = table.transpose("activation", "width", "seed")
-    return {str(name): table.sel(activation=name).values for name in table.activation.values}
+    dataset = result.dataset
+    return cells(result.final("test_accuracy"), dataset.activation, dataset.width)
 
 
 def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:

@@ -24,7 +24,7 @@ from rich.table import Table
 
 import grokjax
 from grokjax import losses, measures, optimizers, tasks
-from grokjax.command import override, run_as_command
+from grokjax.command import Sweeps, check_option, override, run_as_command
 from grokjax.models import QuadraticMLP
 
 
@@ -86,15 +86,16 @@ def dynamics(
         max_steps=max_steps,
         eval_every=eval_every,
     )
+    if faster:
+        faster = check_option("faster", faster, tuple[float, ...])
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     model = QuadraticMLP(setting.p, setting.width)
-    gradients = measures.gradient_norms(model, losses.mse)
     recipe = grokjax.Recipe(
         model,
         losses.mse,
         optimizers.gradient_descent,
-        measures=(measures.weight_norms, gradients),
+        measures=(measures.weight_norms, measures.gradient_norms),
     )
     # The dynamics is the same for every p and width at this rate; its time scales as 1 / rate.
     learning_rate = setting.rate * (setting.p / 97) ** 3 * (setting.width / 500)
@@ -103,28 +104,26 @@ def dynamics(
         alpha=[setting.alpha], seed=range(setting.seeds), learning_rate=[learning_rate]
     )
     options = {"eval_every": setting.eval_every, "stop": None, "progress": progress}
-    result = grokjax.run_sweep(recipe, task, lanes, max_steps=setting.max_steps, **options)
-    result.save(output)
-    paths = draw(result, output)
-    print_findings(result.dataset, findings(result.dataset, setting.p))
+    with Sweeps(running=True) as sweeps:
+        sweeps.run(recipe, task, lanes, max_steps=setting.max_steps, **options)
+    result = sweeps.report(output, draw, print_findings)
     if faster:
         lanes = grokjax.grid(alpha=[setting.alpha], learning_rate=learning_rate * np.array(faster))
         # Sooner by as much as the rate is larger; what is stable until then stays so.
-        steps = max(1, setting.max_steps // 4)
-        edge = grokjax.run_sweep(recipe, task, lanes, max_steps=steps, **options)
-        edge.save(output / "learning_rates")
-        print_edge(edge.dataset)
-    for path in (output / "results.nc", *paths):
-        print(path)
+        with Sweeps() as sweeps:
+            sweeps.run(recipe, task, lanes, max_steps=max(1, setting.max_steps // 4), **options)
+        sweeps.report(output / "learning_rates", lambda *_: [], print_edge)
     return result
 
 
-def findings(dataset: xarray.Dataset, p: int) -> xarray.Dataset:
+def findings(result: grokjax.SweepResult) -> xarray.Dataset:
     """The numbers of the figure, one for every lane.
 
     "The peak" is that of the test loss, up to the grokking step: a learning rate at the edge of
     stability makes higher ones later.
     """
+    dataset, p = result.dataset, int(result.dataset.attrs["task"].split()[-1])
+    final = {name: result.final(name) for name in ("test_accuracy", "norm_w1", "norm_w2")}
     step = dataset.step
     early = ~(step > dataset.grokking_step)  # all of them if it never groks
     peak = step[dataset.test_loss.where(early).argmax("time")].drop_vars("step")
@@ -149,16 +148,17 @@ def findings(dataset: xarray.Dataset, p: int) -> xarray.Dataset:
         "test accuracy while memorizing, highest": dataset.test_accuracy.where(memorizing).max(
             "time"
         ),
-        "final test accuracy": dataset.test_accuracy.isel(time=-1),
+        "final test accuracy": final["test_accuracy"],
     }
     for name in ("norm_w1", "norm_w2"):
         norm = dataset[name]
         start = norm.isel(time=0)
         numbers[f"{name} at the peak / at the start"] = at_peak(name) / start
-        numbers[f"{name} at the end / at the start"] = norm.isel(time=-1) / start
+        numbers[f"{name} at the end / at the start"] = final[name] / start
     # Small steps conserve norm_w1^2 - 2 norm_w2^2, about 0 at the start: 1 unless steps are large.
-    end = dataset.isel(time=-1)
-    numbers["norm_w1^2 / (2 norm_w2^2) at the end"] = end.norm_w1**2 / (2 * end.norm_w2**2)
+    numbers["norm_w1^2 / (2 norm_w2^2) at the end"] = final["norm_w1"] ** 2 / (
+        2 * final["norm_w2"] ** 2
+    )
     return xarray.Dataset({k: v.reset_coords(drop=True) for k, v in numbers.items()})
 
 
@@ -166,30 +166,31 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     """The figure of a run, drawn from its result, as PNG and SVG."""
     from grokjax import plotting
 
-    dataset = result.dataset
     figure = plotting.training_figure(result)
-    peak = float(findings(dataset, 1)["step of the peak"].median())
+    peak = float(findings(result)["step of the peak"].median())
     for ax in figure.axes:
         ax.axvline(peak, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
     figure.supxlabel("vertical line: peak of the test loss; bands: lowest to highest seed", size=8)
     return plotting.save(figure, output, "dynamics")
 
 
-def print_findings(dataset: xarray.Dataset, numbers: xarray.Dataset) -> None:
+def print_findings(result: grokjax.SweepResult) -> None:
     """Median over seeds, and the lowest and highest seed."""
+    dataset = result.dataset
     title = f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}, gradient descent"
     table = Table(title=f"{title}: {dataset.sizes['lane']} seeds")
     for heading in ("", "median", "lowest", "highest"):
         table.add_column(heading, justify="right" if heading else "left")
-    for name, values in numbers.items():
+    for name, values in findings(result).items():
         x = values.values
         cells: Iterable[float] = (np.median(x), x.min(), x.max())
-        table.add_row(str(name), *(f"{cell:.4g}" for cell in cells))
+        table.add_row(str(name), *("-" if np.isnan(cell) else f"{cell:.4g}" for cell in cells))
     Console().print(table)
 
 
-def print_edge(dataset: xarray.Dataset) -> None:
+def print_edge(result: grokjax.SweepResult) -> None:
     """Which of the larger learning rates diverged, and when."""
+    dataset = result.dataset
     for lane in range(dataset.sizes["lane"]):
         row = dataset.isel(lane=lane)
         print(

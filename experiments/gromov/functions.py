@@ -18,13 +18,13 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
-import xarray
 from rich.console import Console
 from rich.table import Table
 
 import grokjax
+from experiments.common import spread
 from grokjax import analytic, losses, optimizers, tasks
-from grokjax.command import override, run_as_command
+from grokjax.command import Sweeps, choose, override, run_as_command
 from grokjax.models import QuadraticMLP
 
 
@@ -104,43 +104,41 @@ def functions(
         max_steps=max_steps,
         eval_every=eval_every,
     )
-    names = tuple(FUNCTIONS) if names is None else names
-    if unknown := set(names) - FUNCTIONS.keys():
-        raise ValueError(f"unknown function {min(unknown)!r}; use any of {', '.join(FUNCTIONS)}.")
+    names = choose("function", tuple(FUNCTIONS) if names is None else names, FUNCTIONS)
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     model = QuadraticMLP(setting.p, setting.width, parameterization="standard")
     recipe = grokjax.Recipe(model, losses.mse, optimizers.adamw)
-    results, chances, known = [], [], []
+    learned = {}
     for name in names:
         function = FUNCTIONS[name]
         task = tasks.modular_function(setting.p, function.fn, f"{name} mod {setting.p}")
         alphas = [setting.alpha]
         if function.hard_alpha is not None:
             alphas.append(function.hard_alpha)
-        if progress:
-            print(f"{task.name}: {setting.seeds} networks at each of alpha {alphas}")
-        result = grokjax.run_sweep(
-            recipe,
-            task,
-            grokjax.grid(
-                alpha=alphas, seed=range(setting.seeds), learning_rate=[1e-2], weight_decay=[5.0]
-            ),
-            max_steps=setting.max_steps,
-            eval_every=setting.eval_every,
-            stop=None,
-            progress=progress,
-        )
-        results.append(result)
-        chances.append(task.chance)
-        known.append(analytic_accuracies(name, task).get("exact", np.nan))
-    result = grokjax.concatenate(results, function=names, chance=chances, analytic=known)
-    result.save(output)
-    paths = [output / "results.nc", *draw(result, output)]
-    print_table(result.dataset, setting.p)
-    for path in paths:
-        print(path)
-    return result
+        learned[name] = task, alphas, analytic_accuracies(name, task)
+        for alpha in alphas:
+            tasks.num_train_rows(task, alpha)  # refused now rather than after other functions
+    with Sweeps() as sweeps:
+        for name, (task, alphas, exact) in learned.items():
+            sweeps.run(
+                recipe,
+                task,
+                grokjax.grid(
+                    alpha=alphas, seed=range(setting.seeds), learning_rate=1e-2, weight_decay=5.0
+                ),
+                title=task.name,
+                columns={
+                    "function": name,
+                    "chance": task.chance,
+                    "analytic": exact.get("exact", np.nan),
+                },
+                max_steps=setting.max_steps,
+                eval_every=setting.eval_every,
+                stop=None,
+                progress=progress,
+            )
+    return sweeps.report(output, draw, print_table)
 
 
 def analytic_accuracies(name: str, task: tasks.Task) -> dict[str, float]:
@@ -174,11 +172,12 @@ def analytic_accuracies(name: str, task: tasks.Task) -> dict[str, float]:
     return {k: analytic.evaluate(*network, task).accuracy for k, network in networks.items()}
 
 
-def groups(dataset: xarray.Dataset) -> list[tuple[str, float, xarray.Dataset]]:
+def groups(result: grokjax.SweepResult) -> list[tuple[str, float, grokjax.SweepResult]]:
     """The lanes of every function and alpha, in the order of the lanes."""
+    dataset = result.dataset
     pairs = zip(dataset.function.values.tolist(), dataset.alpha.values.tolist(), strict=True)
     return [
-        (name, alpha, dataset.isel(lane=_rows(dataset, name, alpha)))
+        (name, alpha, result.select((dataset.function == name) & (dataset.alpha == alpha)))
         for name, alpha in dict.fromkeys(pairs)
     ]
 
@@ -187,21 +186,20 @@ def draw(result: grokjax.SweepResult, output: Path, *, answer: int = 6) -> list[
     """Accuracy, loss and a logit of every function, drawn from the result, as PNG and SVG."""
     from grokjax import plotting
 
-    dataset, params = result.dataset, result.params
-    assert params is not None
-    last = {name: (alpha, lanes) for name, alpha, lanes in groups(dataset)}  # the largest alpha
+    last = {name: (alpha, chosen) for name, alpha, chosen in groups(result)}  # the largest alpha
     figure, axes = plotting.new_figure(
         len(last), 3, size=(7.6, 2.15 * len(last)), squeeze=False, width_ratios=(1, 1, 0.85)
     )
-    for i, (name, (alpha, lanes)) in enumerate(last.items()):
+    for i, (name, (alpha, chosen)) in enumerate(last.items()):
         left, middle, right = axes[i]
+        lanes = chosen.dataset
         label = f"${name}$\n$\\alpha$ = {alpha:g}\naccuracy"
         plotting.curves(lanes, ("train_accuracy", "test_accuracy"), left, ylabel=label)
         plotting.curves(lanes, ("train_loss", "test_loss"), middle, ylabel="loss", yscale="log")
         left.set_ylim(-0.03, 1.05)
         left.axhline(lanes.chance.values[0], color="0.6", linewidth=0.8, linestyle=(0, (2, 2)))
-        first = np.flatnonzero(_rows(dataset, name, alpha))[0]
-        logits = _logits({key: value[first] for key, value in params.items()})
+        assert chosen.params is not None
+        logits = _logits({key: value[0] for key, value in chosen.params.items()})
         p = len(logits)
         title = f"$h^{{(2)}}_{{{answer % p}}}(n, m)$" if i == 0 else ""
         xlabel = "$m$" if i == len(last) - 1 else ""
@@ -222,32 +220,29 @@ def draw(result: grokjax.SweepResult, output: Path, *, answer: int = 6) -> list[
     return plotting.save(figure, output, "functions")
 
 
-def print_table(dataset: xarray.Dataset, p: int) -> None:
+def print_table(result: grokjax.SweepResult) -> None:
     """Final accuracies of every function and alpha, and the test loss over the training loss."""
-    seeds = len(np.unique(dataset.seed))
+    p = result.dataset.attrs["task"].split()[-1]
+    seeds = len(np.unique(result.dataset.seed))
     table = Table(title=f"mod {p}, AdamW, {seeds} seeds: median (lowest to highest)")
     headings = ("function", "form", "alpha", "train %", "test %", "chance %", "exact %", "loss gap")
     for heading in headings:
         justify = "left" if heading in ("function", "form") else "right"
         table.add_column(heading, justify=justify, no_wrap=heading == "function")
-    for name, alpha, lanes in groups(dataset):
-        end = lanes.isel(time=-1)
+    for name, alpha, chosen in groups(result):
+        lanes = chosen.dataset
         exact = 100 * lanes.analytic.values[0]
         table.add_row(
             name,
             FUNCTIONS[name].form,
             f"{alpha:g}",
-            f"{100 * end.train_accuracy.median().item():.3g}",
-            _spread(100 * end.test_accuracy.values),
+            f"{100 * chosen.final('train_accuracy').median().item():.3g}",
+            spread(100 * chosen.final("test_accuracy")),
             f"{100 * lanes.chance.values[0]:.1f}",
             "none" if np.isnan(exact) else f"{exact:.1f}",
-            _spread((end.test_loss / end.train_loss).values),
+            spread(chosen.final("test_loss") / chosen.final("train_loss")),
         )
     Console().print(table)
-
-
-def _rows(dataset: xarray.Dataset, name: str, alpha: float) -> np.ndarray:
-    return (dataset.function.values == name) & (dataset.alpha.values == alpha)
 
 
 def _logits(params: dict[str, np.ndarray]) -> np.ndarray:
@@ -256,10 +251,6 @@ def _logits(params: dict[str, np.ndarray]) -> np.ndarray:
     model = QuadraticMLP(p, width, parameterization="standard")
     logits = model.apply(jax.tree.map(jax.numpy.asarray, params), tasks.modular_addition(p).tokens)
     return np.asarray(logits).reshape(p, p, p)
-
-
-def _spread(values: np.ndarray) -> str:
-    return f"{np.median(values):.3g} ({values.min():.3g} to {values.max():.3g})"
 
 
 if __name__ == "__main__":

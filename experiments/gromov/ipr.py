@@ -20,8 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 import grokjax
+from experiments.common import spread
 from grokjax import losses, measures, optimizers, spectral, tasks
-from grokjax.command import override, run_as_command
+from grokjax.command import Sweeps, override, run_as_command
 from grokjax.models import QuadraticMLP
 
 
@@ -88,21 +89,17 @@ def ipr(
         *range(setting.eval_every, early, setting.eval_every),
         *range(early, max(early, setting.max_steps) + 1, 5 * setting.eval_every),
     ]
-    result = grokjax.run_sweep(
-        recipe,
-        tasks.modular_addition(setting.p),
-        lanes,
-        max_steps=setting.max_steps,
-        eval_every=measure_at,
-        stop=None,
-        progress=progress,
-    )
-    result.save(output)
-    paths = [output / "results.nc", *draw(result, output)]
-    print_regimes(result.dataset, regimes(result.dataset))
-    for path in paths:
-        print(path)
-    return result
+    with Sweeps(running=True) as sweeps:
+        sweeps.run(
+            recipe,
+            tasks.modular_addition(setting.p),
+            lanes,
+            max_steps=setting.max_steps,
+            eval_every=measure_at,
+            stop=None,
+            progress=progress,
+        )
+    return sweeps.report(output, draw, print_regimes)
 
 
 def regimes(dataset: xarray.Dataset) -> xarray.Dataset:
@@ -115,12 +112,12 @@ def regimes(dataset: xarray.Dataset) -> xarray.Dataset:
       `start`, `end`, `slope` (IPR per 100 steps) and `ipr` (at the end): [lane, regime]; and
       `steepest` [lane], the step at which the IPR grows fastest.
     """
-    step, values = dataset.step.values, dataset.ipr.values
     names = ["slow", "transition", "fast", "saturation"]
     rows = []
     for lane in range(dataset.sizes["lane"]):
-        y = values[lane]
-        rises = step[dataset.test_accuracy.values[lane] < 0.05].max(initial=0)
+        measured = dataset.ipr.notnull().values[lane]  # all of it, if it was not interrupted
+        step, y = dataset.step.values[measured], dataset.ipr.values[lane, measured]
+        rises = step[dataset.test_accuracy.values[lane, measured] < 0.05].max(initial=0)
         groks = dataset.grokking_step.values[lane]
         nearly = step[(y - y[0] >= 0.9 * (y[-1] - y[0])).argmax()]
         edges = np.array([0, rises, groks, max(nearly, groks), step[-1]], float)
@@ -135,8 +132,8 @@ def regimes(dataset: xarray.Dataset) -> xarray.Dataset:
         name: (("lane", "regime"), table[..., i])
         for i, name in enumerate(("start", "end", "slope", "ipr"))
     }
-    growth = np.diff(values, axis=1) / np.diff(step)
-    variables["steepest"] = (("lane",), step[1:][growth.argmax(axis=1)])
+    growth = dataset.ipr.diff("time") / np.diff(dataset.step)
+    variables["steepest"] = dataset.step[1:][growth.argmax("time")].reset_coords(drop=True)
     return xarray.Dataset(variables, {"regime": names})
 
 
@@ -158,8 +155,9 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     return plotting.save(figure, output, "ipr")
 
 
-def print_regimes(dataset: xarray.Dataset, table: xarray.Dataset) -> None:
+def print_regimes(result: grokjax.SweepResult) -> None:
     """Median over seeds, with the lowest and highest."""
+    dataset, table = result.dataset, regimes(result.dataset)
     printed = Table(
         title=f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}, AdamW: "
         f"{dataset.sizes['lane']} seeds, median (lowest to highest)"
@@ -168,16 +166,12 @@ def print_regimes(dataset: xarray.Dataset, table: xarray.Dataset) -> None:
         printed.add_column(heading, justify="left" if heading == "regime" else "right")
     for regime in table.regime.values:
         row = table.sel(regime=regime)
-        cells = [_spread(row[name].values) for name in ("start", "end", "slope", "ipr")]
+        cells = [spread(row[name]) for name in ("start", "end", "slope", "ipr")]
         printed.add_row(str(regime), *cells)
     Console().print(printed)
-    print(f"steepest at step {_spread(table.steepest.values)}")
-    first = dataset.ipr.isel(time=0).values
-    print(f"IPR at the start {_spread(first)}, of the analytic weights {spectral.cosine_ipr():g}")
-
-
-def _spread(values: np.ndarray) -> str:
-    return f"{np.median(values):.3g} ({values.min():.3g} to {values.max():.3g})"
+    print(f"steepest at step {spread(table.steepest)}")
+    first = spread(dataset.ipr.isel(time=0))
+    print(f"IPR at the start {first}, of the analytic weights {spectral.cosine_ipr():g}")
 
 
 if __name__ == "__main__":

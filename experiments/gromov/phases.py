@@ -23,8 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 import grokjax
+from experiments.common import spread
 from grokjax import losses, measures, optimizers, spectral, tasks
-from grokjax.command import override, run_as_command
+from grokjax.command import Sweeps, override, run_as_command
 from grokjax.models import QuadraticMLP
 
 OPTIMIZERS = ("gradient descent", "AdamW")
@@ -81,24 +82,26 @@ def phases(
     setting = override(
         SCALES[scale], p=p, width=width, alphas=alphas, seeds=seeds, max_steps=max_steps
     )
-    output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
+    # What fails, fails now rather than after the training.
+    folders = (gradient_descent, adamw)
+    loaded = [None if folder is None else grokjax.load_result(folder) for folder in folders]
+    task = tasks.modular_addition(setting.p)
+    for alpha in setting.alphas:
+        tasks.num_train_rows(task, alpha)
+    output.mkdir(parents=True, exist_ok=True)
 
-    results = []
-    for i, folder in enumerate((gradient_descent, adamw)):
-        if folder is None:
-            results.append(_train(setting, i, progress))
-        else:
-            results.append(grokjax.load_result(folder))
-    result = grokjax.concatenate(results, optimizer=OPTIMIZERS)
+    with Sweeps() as sweeps:
+        for i, result in enumerate(loaded):
+            columns = {"optimizer": OPTIMIZERS[i]}
+            if result is None:
+                _train(sweeps, columns, task, setting, i, progress)
+            else:
+                sweeps.keep(result, columns)
+    result = sweeps.joined()
     if result.params is None:
         raise ValueError("the two results hold no parameters, or of different p or width.")
     _add_phases(result)
-    result.save(output)
-    paths = [output / "results.nc", *draw(result, output)]
-    print_summary(result.dataset)
-    for path in paths:
-        print(path)
-    return result
+    return sweeps.report(output, draw, print_summary, result=result)
 
 
 def summary(dataset: xarray.Dataset) -> xarray.Dataset:
@@ -115,13 +118,14 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     from grokjax import plotting
 
     dataset = result.dataset
-    deltas = {name: dataset.delta.values[dataset.optimizer == name] for name in OPTIMIZERS}
+    names = dict.fromkeys(dataset.optimizer.values.tolist())
+    deltas = {name: dataset.delta.values[dataset.optimizer == name] for name in names}
     return plotting.save(plotting.phase_histogram(deltas), output, "phases")
 
 
-def print_summary(dataset: xarray.Dataset) -> None:
+def print_summary(result: grokjax.SweepResult) -> None:
     """Median over seeds, with the lowest and highest."""
-    numbers = summary(dataset)
+    dataset, numbers = result.dataset, summary(result.dataset)
     seeds = len(np.unique(dataset.seed))
     table = Table(
         title=f"{dataset.attrs['task']}: phi_1 + phi_2 - phi_3 over neurons, {seeds} seeds, "
@@ -131,13 +135,19 @@ def print_summary(dataset: xarray.Dataset) -> None:
         table.add_column(heading)
     for name, values in numbers.data_vars.items():
         groups = [values.values[numbers.optimizer.values == group] for group in OPTIMIZERS]
-        cells = [f"{np.median(x):.3f} ({x.min():.3f} to {x.max():.3f})" for x in groups]
-        table.add_row(str(name).replace("_", " "), *cells)
+        table.add_row(str(name).replace("_", " "), *(spread(x, ".3f") for x in groups))
     Console().print(table)
 
 
-def _train(setting: Scale, which: int, progress: bool) -> grokjax.SweepResult:
-    """The networks of gradient descent (0) or AdamW (1)."""
+def _train(
+    sweeps: Sweeps,
+    names: dict[str, str],
+    task: tasks.Task,
+    setting: Scale,
+    which: int,
+    progress: bool,
+) -> None:
+    """Trains the networks of gradient descent (0) or AdamW (1)."""
     model: Any
     if which == 0:
         model = QuadraticMLP(setting.p, setting.width)
@@ -147,10 +157,11 @@ def _train(setting: Scale, which: int, progress: bool) -> grokjax.SweepResult:
         model = QuadraticMLP(setting.p, setting.width, parameterization="standard")
         optimizer = optimizers.adamw
         columns = {"learning_rate": [1e-2], "weight_decay": [5.0]}
-    return grokjax.run_sweep(
+    sweeps.run(
         grokjax.Recipe(model, losses.mse, optimizer, measures=(measures.ipr,)),
-        tasks.modular_addition(setting.p),
+        task,
         grokjax.grid(alpha=[setting.alphas[which]], seed=range(setting.seeds), **columns),
+        columns=names,
         max_steps=setting.max_steps[which],
         eval_every=max(1, setting.max_steps[which] // 50),
         stop=None,

@@ -19,16 +19,14 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray
 from rich.console import Console
 from rich.table import Table
 
 import grokjax
 from grokjax import analytic, losses, optimizers, spectral, tasks
-from grokjax.command import override, run_as_command
+from grokjax.checks import check_integer
+from grokjax.command import Sweeps, override, run_as_command
 from grokjax.models import QuadraticMLP
-
-NETWORKS = ("initial", "gradient descent", "random phases")
 
 
 class Scale(NamedTuple):
@@ -81,6 +79,8 @@ def preactivations(
       power in each series of peaks.
     """
     setting = override(SCALES[scale], p=p, width=width, alpha=alpha, max_steps=max_steps)
+    for name, number in (("seed", seed), ("answer", answer), ("neuron", neuron)):
+        check_integer(name, number, at_least=0)
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     model = QuadraticMLP(setting.p, setting.width)
@@ -88,11 +88,12 @@ def preactivations(
     task = tasks.modular_addition(setting.p)
     rate = 1e6 * (setting.p / 97) ** 3 * (setting.width / 500)
 
-    def network(max_steps: int, learning_rate: float, params=None) -> grokjax.SweepResult:
-        return grokjax.run_sweep(
+    def network(name: str, max_steps: int, learning_rate: float, params=None) -> None:
+        sweeps.run(
             recipe,
             task,
             grokjax.grid(alpha=[setting.alpha], seed=[seed], learning_rate=[learning_rate]),
+            columns={"network": name},
             max_steps=max_steps,
             eval_every=max_steps,
             stop=None,
@@ -100,24 +101,27 @@ def preactivations(
             progress=progress,
         )
 
-    if trained is None:
-        found = network(setting.max_steps, rate)
-    else:
-        found = network(1, 0.0, _params_of(trained, seed, model))
+    found = None if trained is None else _params_of(trained, seed, model)
     random_phases = analytic.analytic_weights(setting.p, setting.width, key=jax.random.key(seed))
-    # A step of size 0 leaves a network as it is, and measures it.
-    networks = [network(1, 0.0), found, network(1, 0.0, jax.tree.map(_stack, random_phases))]
-    result = grokjax.concatenate(networks, network=NETWORKS)
-    shares = [_series(tables(result, lane)[0]) for lane in range(len(NETWORKS))]
+    with Sweeps() as sweeps:
+        # A step of size 0 leaves a network as it is, and measures it.
+        network("initial", 1, 0.0)
+        if found is None:
+            network("gradient descent", setting.max_steps, rate)
+        else:
+            network("gradient descent", 1, 0.0, found)
+        network("random phases", 1, 0.0, jax.tree.map(_stack, random_phases))
+    result = sweeps.joined()
+    shares = [_series(tables(result, lane)[0]) for lane in range(result.dataset.sizes["lane"])]
     for name in shares[0]:
         values = [share[name] for share in shares]
         result.dataset[f"power_{name}"] = ("lane", np.array(values), {"units": "1"})
-    result.save(output)
-    paths = [output / "results.nc", *draw(result, output, answer=answer, neuron=neuron)]
-    print_series(result.dataset)
-    for path in paths:
-        print(path)
-    return result
+    return sweeps.report(
+        output,
+        lambda result, folder: draw(result, folder, answer=answer, neuron=neuron),
+        print_series,
+        result=result,
+    )
 
 
 def tables(result: grokjax.SweepResult, lane: int) -> tuple[np.ndarray, np.ndarray]:
@@ -162,8 +166,9 @@ def draw(
     return plotting.save(figure, output, "preactivations")
 
 
-def print_series(dataset: xarray.Dataset) -> None:
+def print_series(result: grokjax.SweepResult) -> None:
     """The share of each series of peaks in the Fourier power of the logits, the constant apart."""
+    dataset, accuracy = result.dataset, result.final("test_accuracy").values
     headings = {
         "power_wanted": "n + m",
         "power_twice_n": "2 n",
@@ -178,7 +183,7 @@ def print_series(dataset: xarray.Dataset) -> None:
         table.add_column(heading, justify="right")
     for lane, network in enumerate(dataset.network.values):
         row = dataset.isel(lane=lane)
-        cells = (*(row[name].item() for name in headings), _last(row.test_accuracy))
+        cells = (*(row[name].item() for name in headings), accuracy[lane])
         table.add_row(str(network), *(f"{cell:.4f}" for cell in cells))
     Console().print(table)
 
@@ -192,11 +197,6 @@ def _series(logits: np.ndarray) -> dict[str, float]:
     masks = spectral.series_masks(len(logits))
     series = {name: float(shares[mask].sum()) for name, mask in masks.items()}
     return {**series, "other": 1 - sum(series.values()), "constant": constant}
-
-
-def _last(measurements: xarray.DataArray) -> float:
-    """The last measurement of a lane."""
-    return measurements.dropna("time").values[-1]
 
 
 def _params_of(directory: Path, seed: int, model: QuadraticMLP) -> dict[str, np.ndarray]:

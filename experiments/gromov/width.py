@@ -17,13 +17,13 @@ from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
-import xarray
 from rich.console import Console
 from rich.table import Table
 
 import grokjax
+from experiments.common import cells, spread
 from grokjax import analytic, losses, optimizers, tasks
-from grokjax.command import override, run_as_command
+from grokjax.command import Sweeps, override, run_as_command
 from grokjax.models import Params, QuadraticMLP
 from grokjax.results import build_dataset, environment
 
@@ -109,35 +109,31 @@ def width(
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     task = tasks.modular_addition(setting.p)
-    results = [_analytic(task, setting)]
-    names, sizes = [], []
-    for network, train in (("AdamW", _adamw), ("gradient descent", _gradient_descent)):
-        for size in setting.widths:
-            if progress:
-                print(f"{network}, {size} neurons")
-            results.append(train(task, setting, size, progress))
-            names.append(network)
-            sizes.append(size)
-    trained = grokjax.concatenate(results[1:], network=names, width=sizes)
-    result = grokjax.concatenate([results[0], trained])
-    result.save(output)
-    paths = [output / "results.nc", *draw(result, output)]
-    print_table(result)
-    for path in paths:
-        print(path)
-    return result
+    with Sweeps() as sweeps:
+        sweeps.keep(_analytic(task, setting))
+        for network, train in (("AdamW", _adamw), ("gradient descent", _gradient_descent)):
+            for size in setting.widths:
+                recipe, columns, budget, every = train(setting, size)
+                sweeps.run(
+                    recipe,
+                    task,
+                    grokjax.grid(alpha=setting.alpha, seed=range(setting.seeds), **columns),
+                    title=f"{network}, {size} neurons",
+                    columns={"network": network, "width": size},
+                    max_steps=budget,
+                    eval_every=every,
+                    stop=grokjax.grokked(threshold=1.0),
+                    keep_params="none",
+                    progress=progress,
+                )
+    return sweeps.report(output, draw, print_table)
 
 
-def accuracies(dataset: xarray.Dataset) -> dict[str, np.ndarray]:
+def accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
     """Final test accuracy by network: [widths, seeds]."""
-    final = np.array([x[~np.isnan(x)][-1] for x in dataset.test_accuracy.values])
-    widths = np.unique(dataset.width)
-    return {
-        name: np.stack(
-            [final[(dataset.network.values == name) & (dataset.width.values == w)] for w in widths]
-        )
-        for name in NETWORKS
-    }
+    dataset = result.dataset
+    found = cells(result.final("test_accuracy"), dataset.network, dataset.width)
+    return {name: found[name] for name in NETWORKS if name in found}
 
 
 def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
@@ -145,7 +141,7 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     from grokjax import plotting
 
     widths = np.unique(result.dataset.width)
-    figure = plotting.accuracy_against_width(widths, accuracies(result.dataset))
+    figure = plotting.accuracy_against_width(widths, accuracies(result))
     ax = figure.axes[0]
     ax.set(xticks=widths, xticklabels=[str(w) for w in widths])
     ax.minorticks_off()
@@ -157,65 +153,29 @@ def print_table(result: grokjax.SweepResult) -> None:
     dataset = result.dataset
     table = Table(title=f"{dataset.attrs['task']}: test accuracy (%), median (lowest to highest)")
     table.add_column("width", justify="right")
-    values = accuracies(dataset)
+    values = accuracies(result)
     for name, accuracy in values.items():
         table.add_column(f"{name} ({accuracy.shape[1]})", justify="right")
     for i, size in enumerate(np.unique(dataset.width)):
-        cells = [100 * accuracy[i] for accuracy in values.values()]
-        table.add_row(
-            str(size), *(f"{np.median(x):.2f} ({x.min():.2f} to {x.max():.2f})" for x in cells)
-        )
+        table.add_row(str(size), *(spread(100 * rows[i], ".2f") for rows in values.values()))
     Console().print(table)
 
 
-def _gradient_descent(
-    task: tasks.Task, setting: Scale, size: int, progress: bool
-) -> grokjax.SweepResult:
+Training = tuple[grokjax.Recipe, dict[str, float], int, int]  # columns, max_steps, eval_every
+
+
+def _gradient_descent(setting: Scale, size: int) -> Training:
     model = QuadraticMLP(setting.p, size)
     rate = 1e6 * (setting.p / 97) ** 3 * (size / 500)  # the same dynamics at every width
-    return _train(
-        grokjax.Recipe(model, losses.mse, optimizers.gradient_descent),
-        task,
-        setting,
-        {"learning_rate": [rate]},
-        setting.max_steps[0],
-        setting.eval_every,
-        progress,
-    )
+    recipe = grokjax.Recipe(model, losses.mse, optimizers.gradient_descent)
+    return recipe, {"learning_rate": rate}, setting.max_steps[0], setting.eval_every
 
 
-def _adamw(task: tasks.Task, setting: Scale, size: int, progress: bool) -> grokjax.SweepResult:
+def _adamw(setting: Scale, size: int) -> Training:
     model = QuadraticMLP(setting.p, size, parameterization="standard")
-    return _train(
-        grokjax.Recipe(model, losses.mse, optimizers.adamw),
-        task,
-        setting,
-        {"learning_rate": [1e-2], "weight_decay": [5.0]},
-        setting.max_steps[1],
-        max(1, setting.eval_every // 5),
-        progress,
-    )
-
-
-def _train(
-    recipe: grokjax.Recipe,
-    task: tasks.Task,
-    setting: Scale,
-    columns: dict[str, list[float]],
-    max_steps: int,
-    eval_every: int,
-    progress: bool,
-) -> grokjax.SweepResult:
-    return grokjax.run_sweep(
-        recipe,
-        task,
-        grokjax.grid(alpha=[setting.alpha], seed=range(setting.seeds), **columns),
-        max_steps=max_steps,
-        eval_every=eval_every,
-        stop=grokjax.grokked(threshold=1.0),
-        keep_params="none",
-        progress=progress,
-    )
+    recipe = grokjax.Recipe(model, losses.mse, optimizers.adamw)
+    columns = {"learning_rate": 1e-2, "weight_decay": 5.0}
+    return recipe, columns, setting.max_steps[1], max(1, setting.eval_every // 5)
 
 
 def _analytic(task: tasks.Task, setting: Scale) -> grokjax.SweepResult:

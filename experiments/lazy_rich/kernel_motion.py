@@ -16,6 +16,7 @@ test and 8 % of its training loss: memorization is not lazy. The kernel's shape 
 of the test rows when the others are memorized, as the network is, and on all when it groks.
 """
 
+import functools
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -29,10 +30,10 @@ from rich.table import Table
 
 import grokjax
 from experiments.lazy_rich.common import number
-from grokjax import kernels, losses, optimizers, tasks, train
-from grokjax.command import override, run_as_command
+from grokjax import kernels, losses, optimizers, tasks
+from grokjax.command import Sweeps, check_option, override, run_as_command
 from grokjax.models import QuadraticMLP
-from grokjax.sweep.run import log_spaced
+from grokjax.sweep import log_spaced
 
 CHECKPOINTS = ("start", "memorized", "grokked", "end")
 
@@ -103,6 +104,7 @@ def kernel_motion(
         descent_steps=descent_steps,
         adamw_steps=adamw_steps,
     )
+    probe = check_option("probe", probe, int)
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     task = tasks.modular_addition(setting.p)
@@ -121,34 +123,32 @@ def kernel_motion(
             setting.adamw_steps,
         ),
     }
-    results = []
-    for parameterization, optimizer, numbers, max_steps in families.values():
-        model = QuadraticMLP(setting.p, setting.width, parameterization=parameterization)
-        result = grokjax.run_sweep(
-            grokjax.Recipe(model, losses.mse, optimizer),
-            task,
-            grokjax.grid(alpha=[setting.alpha], seed=range(setting.seeds), **numbers),
-            max_steps=max_steps,
-            eval_every=log_spaced(max_steps, per_decade=16),
-            stop=None,
-            keep_params="all",
-            progress=progress,
-        )
-        moved = along_training(model, task, result, probe)
-        results.append(grokjax.SweepResult(result.dataset.assign(moved)))
-    result = grokjax.concatenate(results, optimizer=list(families))
-    result.save(output)
-    paths = [output / "results.nc", *draw(result, output)]
-    print_table(result.dataset)
-    for path in paths:
-        print(path)
-    return result
+    models = {
+        name: QuadraticMLP(setting.p, setting.width, parameterization=family[0])
+        for name, family in families.items()
+    }
+    with Sweeps() as sweeps:
+        for name, (_, optimizer, numbers, max_steps) in families.items():
+            sweeps.run(
+                grokjax.Recipe(models[name], losses.mse, optimizer),
+                task,
+                grokjax.grid(alpha=[setting.alpha], seed=range(setting.seeds), **numbers),
+                title=name,
+                columns={"optimizer": name},
+                max_steps=max_steps,
+                eval_every=log_spaced(max_steps, per_decade=16),
+                stop=None,
+                keep_params="all",
+                then=functools.partial(along_training, models[name], task, probe),
+                progress=progress,
+            )
+    return sweeps.report(output, draw, print_table)
 
 
 def along_training(
-    model: QuadraticMLP, task: tasks.Task, result: grokjax.SweepResult, probe: int
-) -> xarray.Dataset:
-    """All kernel measures of a sweep that kept its parameters at all measurements."""
+    model: QuadraticMLP, task: tasks.Task, probe: int, result: grokjax.SweepResult
+) -> grokjax.SweepResult:
+    """A sweep that kept its parameters at all measurements, with all kernel measures of them."""
     assert result.params is not None
     dataset, params = result.dataset, result.params
     generator = np.random.default_rng(0)
@@ -183,16 +183,14 @@ def along_training(
 
     curves, points, random = [], [], []
     for lane in range(dataset.sizes["lane"]):
-        order = tasks.split_order(task, train.split_key(dataset.seed.values[lane]))
-        count = tasks.num_train_rows(task, dataset.alpha.values[lane])
-        split = tasks.split(task, order, count)
+        split = result.split(lane, task)
         at = lambda time, lane=lane: {name: leaf[lane, time] for name, leaf in params.items()}
         initial = at(0)
         rows = [
             measures(at(t), initial, split.train, answers) for t in range(dataset.sizes["time"])
         ]
         curves.append({name: [float(row[name]) for row in rows] for name in rows[0]})
-        tokens_trained = jnp.asarray(task.tokens)[order[:count]]
+        tokens_trained = jnp.asarray(task.tokens)[split.train]
         keys = jax.random.split(jax.random.key(lane), len(initial))
         anywhere = {
             name: leaf + jax.random.normal(key, leaf.shape)
@@ -218,7 +216,8 @@ def along_training(
     }
     variables |= {name: (("lane", "checkpoint"), table[..., i]) for i, name in enumerate(names)}
     variables["random_span_fraction"] = ("lane", random)
-    return xarray.Dataset(variables, {"checkpoint": list(CHECKPOINTS)})
+    variables["checkpoint"] = list(CHECKPOINTS)
+    return grokjax.SweepResult(dataset.assign(variables))
 
 
 def checkpoint_steps(lane: xarray.Dataset) -> list[float]:
@@ -338,9 +337,9 @@ def _draw_row(row: np.ndarray, lanes: xarray.Dataset) -> None:
     row[3].set_ylim(1e-3, 4)
 
 
-def print_table(dataset: xarray.Dataset) -> None:
+def print_table(result: grokjax.SweepResult) -> None:
     """Medians over seeds at the checkpoints of each optimizer."""
-    table = at_checkpoints(dataset)
+    dataset, table = result.dataset, at_checkpoints(result.dataset)
     p = int(dataset.attrs["task"].split()[-1])
     rows = {
         "step": ("checkpoint_step", 1),

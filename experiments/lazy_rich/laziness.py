@@ -15,6 +15,7 @@ wrong on every test row. Yet every a groks, after a motion of more than the init
 network lazier delays the rich phase, and does not replace it.
 """
 
+import functools
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,9 +29,10 @@ from rich.table import Table
 import grokjax
 from experiments.lazy_rich.common import number
 from grokjax import kernels, losses, optimizers, survival, tasks
-from grokjax.command import override, run_as_command
+from grokjax.checks import check_number
+from grokjax.command import Sweeps, override, run_as_command
 from grokjax.models import QuadraticMLP
-from grokjax.sweep.run import log_spaced
+from grokjax.sweep import log_spaced
 
 
 class Scale(NamedTuple):
@@ -94,6 +96,8 @@ def laziness(
         seeds=seeds,
         max_steps=max_steps,
     )
+    for factor in setting.laziness:
+        check_number("laziness", factor, above=0)
     output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
 
     model = QuadraticMLP(setting.p, setting.width)
@@ -103,29 +107,23 @@ def laziness(
         logit_scale=setting.laziness, seed=range(setting.seeds), alpha=[setting.alpha]
     )
     columns["learning_rate"] = setting.rate / columns["logit_scale"] ** 2
-    result = grokjax.run_sweep(
-        recipe,
-        task,
-        columns,
-        max_steps=setting.max_steps,
-        eval_every=log_spaced(setting.max_steps, per_decade=50),
-        progress=progress,
-    )
-    dataset = result.dataset.assign(lazy_measures(model, task, result))
-    dataset.attrs["rate"] = setting.rate
-    result = grokjax.SweepResult(dataset, result.params)
-    result.save(output)
-    paths = [output / "results.nc", *draw(result, output)]
-    print_table(dataset)
-    for path in paths:
-        print(path)
-    return result
+    with Sweeps() as sweeps:
+        sweeps.run(
+            recipe,
+            task,
+            columns,
+            max_steps=setting.max_steps,
+            eval_every=log_spaced(setting.max_steps, per_decade=50),
+            then=functools.partial(lazy_measures, model, task, setting.rate),
+            progress=progress,
+        )
+    return sweeps.report(output, draw, print_table)
 
 
 def lazy_measures(
-    model: QuadraticMLP, task: tasks.Task, result: grokjax.SweepResult
-) -> xarray.Dataset:
-    """What tells a lazy lane from a rich one: [lane] each."""
+    model: QuadraticMLP, task: tasks.Task, rate: float, result: grokjax.SweepResult
+) -> grokjax.SweepResult:
+    """The result with what tells a lazy lane from a rich one: [lane] each."""
     assert result.params is not None
     dataset = result.dataset
     trace = jax.jit(lambda params: kernels.quadratic_trace(model, params, task.tokens))
@@ -141,12 +139,7 @@ def lazy_measures(
         at_start = trace(initial)
         rows["motion"].append(float(kernels.relative_motion(params, initial)))
         rows["kernel_distance"].append(float(kernels.distance(trace(params), at_start)))
-        split = tasks.split(
-            task,
-            tasks.split_order(task, grokjax.train.split_key(dataset.seed.values[lane])),
-            tasks.num_train_rows(task, dataset.alpha.values[lane]),
-        )
-        lazy = kernels.regression(at_start, task.labels, split.train)
+        lazy = kernels.regression(at_start, task.labels, result.split(lane).train)
         rows["kernel_test_loss"].append(lazy.test_loss)
         rows["kernel_test_accuracy"].append(lazy.test_accuracy)
     for name in ("train", "test"):
@@ -156,7 +149,9 @@ def lazy_measures(
         forever = np.logical_and.accumulate(below[:, ::-1], axis=1)[:, ::-1] & ~np.isnan(loss)
         first = dataset.step.values[forever.argmax(axis=1)]
         rows[f"{name}_half"] = np.where(forever.any(axis=1), first, np.nan).tolist()
-    return xarray.Dataset({name: ("lane", values) for name, values in rows.items()})
+    dataset = dataset.assign({name: ("lane", values) for name, values in rows.items()})
+    dataset.attrs["rate"] = rate
+    return grokjax.SweepResult(dataset, result.params)
 
 
 def medians(dataset: xarray.Dataset) -> xarray.Dataset:
@@ -170,7 +165,7 @@ def medians(dataset: xarray.Dataset) -> xarray.Dataset:
     for a in values:
         lanes = dataset.isel(lane=dataset.logit_scale.values == a)
         memorized, grokked = (
-            survival.median(lanes[name].values, lanes.final_step.values).value
+            survival.median(lanes[name].values, lanes.watched_step.values).value
             for name in ("memorization_step", "grokking_step")
         )
         train, test = (
@@ -199,7 +194,7 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
 def _figure(dataset: xarray.Dataset) -> Any:
     """Losses and accuracies of every laziness, and the delays."""
     from grokjax import plotting
-    from grokjax.plotting.style import colour_scale, label_log
+    from grokjax.plotting import colour_scale, label_log
 
     values = np.unique(dataset.logit_scale)
     colours = colour_scale(np.log10(values))
@@ -241,7 +236,7 @@ def _draw_steps(ax, dataset: xarray.Dataset) -> None:
         ax.plot(x, step, marker, color=colour, markersize=3, markeredgewidth=0, alpha=0.4)
         censored = step.isnull().values
         ax.plot(
-            x[censored], dataset.final_step.values[censored], "^", color=colour,
+            x[censored], dataset.watched_step.values[censored], "^", color=colour,
             fillstyle="none", markersize=5, markeredgewidth=1,
         )  # fmt: skip
         middle = table[name].where(np.isfinite(table[name]))
@@ -255,9 +250,9 @@ def _draw_steps(ax, dataset: xarray.Dataset) -> None:
     ax.legend(frameon=False, fontsize=8)
 
 
-def print_table(dataset: xarray.Dataset) -> None:
+def print_table(result: grokjax.SweepResult) -> None:
     """Medians over seeds for each laziness."""
-    table = medians(dataset)
+    dataset, table = result.dataset, medians(result.dataset)
     printed = Table(
         title=f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}, gradient descent, rate "
         f"{dataset.attrs['rate']:g} / a^2: medians of {len(np.unique(dataset.seed))} seeds",

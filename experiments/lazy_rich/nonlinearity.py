@@ -30,9 +30,9 @@ from rich.table import Table
 
 import grokjax
 from grokjax import losses, optimizers, tasks
-from grokjax.command import override, run_as_command
+from grokjax.command import Sweeps, override, run_as_command
 from grokjax.models import MLP, QuadraticMLP
-from grokjax.sweep.run import log_spaced
+from grokjax.sweep import log_spaced
 
 
 class Scale(NamedTuple):
@@ -107,28 +107,27 @@ def nonlinearity(
     key = jax.random.key(0)  # one for all: the sets A are nested
     restricted = [tasks.restrict_operand(whole, value, key) for value in values]
     rows = [tasks.num_train_rows(task, setting.alpha) for task in restricted]
-    results = []
-    for i, task in enumerate(restricted):
-        alphas = [count / task.num_rows for count in rows[: i + 1]]
-        result = grokjax.run_sweep(
-            recipe,
-            task,
-            grokjax.grid(alpha=alphas, seed=range(setting.seeds), **numbers),
-            max_steps=setting.max_steps,
-            eval_every=log_spaced(setting.max_steps, per_decade=16),
-            stop=None,
-            progress=progress,
-        )
-        counts = [tasks.num_train_rows(task, alpha) for alpha in result.dataset.alpha.values]
-        dataset = result.dataset.assign_coords(train_rows=("lane", counts))
-        results.append(grokjax.SweepResult(dataset))
-    result = grokjax.concatenate(results, nonlinearity=values)
-    result.save(output)
-    paths = [output / "results.nc", *draw(result, output)]
-    print_table(result.dataset)
-    for path in paths:
-        print(path)
-    return result
+    with Sweeps() as sweeps:
+        for i, (value, task) in enumerate(zip(values, restricted, strict=True)):
+            alphas = [count / task.num_rows for count in rows[: i + 1]]
+            sweeps.run(
+                recipe,
+                task,
+                grokjax.grid(alpha=alphas, seed=range(setting.seeds), **numbers),
+                title=f"lambda {value:g}",
+                columns={"nonlinearity": value},
+                max_steps=setting.max_steps,
+                eval_every=log_spaced(setting.max_steps, per_decade=16),
+                stop=None,
+                keep_params="none",
+                progress=progress,
+            )
+    result = sweeps.joined()
+    of = dict(zip(values, restricted, strict=True))
+    lanes = zip(result.dataset.nonlinearity.values, result.dataset.alpha.values, strict=True)
+    counts = [tasks.num_train_rows(of[value], alpha) for value, alpha in lanes]
+    result.dataset.coords["train_rows"] = "lane", counts
+    return sweeps.report(output, draw, print_table, result=result)
 
 
 def groups(dataset: xarray.Dataset, *, rows_fixed: bool) -> dict[float, xarray.Dataset]:
@@ -141,10 +140,11 @@ def groups(dataset: xarray.Dataset, *, rows_fixed: bool) -> dict[float, xarray.D
     return found
 
 
-def final_accuracy(dataset: xarray.Dataset) -> xarray.DataArray:
+def final_accuracy(result: grokjax.SweepResult) -> xarray.DataArray:
     """Median test accuracy at the end, [nonlinearity, train_rows]; NaN where there are no lanes."""
+    dataset = result.dataset.assign(last=result.final("test_accuracy").drop_vars("step"))
     table = grokjax.SweepResult(dataset).table(["nonlinearity", "train_rows", "seed"])
-    return table.test_accuracy.isel(time=-1).median("seed")
+    return table["last"].median("seed")
 
 
 def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
@@ -152,15 +152,15 @@ def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
     from grokjax import plotting
 
     with plotting.in_style():
-        return plotting.save(_figure(result.dataset), output, "nonlinearity")
+        return plotting.save(_figure(result), output, "nonlinearity")
 
 
-def _figure(dataset: xarray.Dataset) -> Any:
+def _figure(result: grokjax.SweepResult) -> Any:
     """Losses at fixed alpha and at fixed rows, and accuracy against rows."""
     from grokjax import plotting
-    from grokjax.plotting.style import label_log
+    from grokjax.plotting import label_log
 
-    colours = plotting.PALETTE
+    dataset, colours = result.dataset, plotting.PALETTE
     figure, (left, middle, right) = plotting.new_figure(1, 3, size=(10.0, 3.2))
     for ax, rows_fixed in ((left, False), (middle, True)):
         for i, lanes in enumerate(groups(dataset, rows_fixed=rows_fixed).values()):
@@ -177,7 +177,7 @@ def _figure(dataset: xarray.Dataset) -> Any:
     left.set_title(rf"$\alpha$ = {alpha:.2g} for all", loc="left", fontsize=9)
     middle.set_title(f"{fewest} training rows for all", loc="left", fontsize=9)
     middle.sharey(left)
-    accuracy = final_accuracy(dataset)
+    accuracy = final_accuracy(result)
     for i, value in enumerate(accuracy.nonlinearity.values):
         line = accuracy.sel(nonlinearity=value).dropna("train_rows")
         right.plot(
@@ -193,8 +193,9 @@ def _figure(dataset: xarray.Dataset) -> Any:
     return figure
 
 
-def print_table(dataset: xarray.Dataset) -> None:
+def print_table(result: grokjax.SweepResult) -> None:
     """What came of each lambda at the fixed alpha, and all accuracies at equal rows."""
+    dataset = result.dataset
     p, seeds = dataset.attrs["task"].split(",")[0], len(np.unique(dataset.seed))
     budget = int(dataset.step[-1])
     printed = Table(title=f"{p}: medians of {seeds} seeds, {budget} steps", box=box.SIMPLE_HEAD)
@@ -210,7 +211,7 @@ def print_table(dataset: xarray.Dataset) -> None:
         cells = [f"{step:,.0f}" if np.isfinite(step) else f">{budget:,}" for step in steps]
         printed.add_row(f"{value:g}", str(rows), *cells, f"{loss.max():.3g}", f"{loss[-1]:.3g}")
     Console().print(printed)
-    accuracy = final_accuracy(dataset)
+    accuracy = final_accuracy(result)
     printed = Table(title="final test accuracy", box=box.SIMPLE_HEAD)
     printed.add_column("training rows")
     for value in accuracy.nonlinearity.values:

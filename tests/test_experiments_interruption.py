@@ -1,0 +1,119 @@
+"""Real signals to experiments that run as commands, and a real pipe that closes."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import xarray
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = Path(__file__).with_name("interrupted_experiment.py")
+ENVIRONMENT = {
+    **os.environ,
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_NUM_CPU_DEVICES": "1",
+    "PYTHONPATH": str(ROOT),
+    "NO_COLOR": "1",
+}
+
+
+def start(*command, **options):
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
+        **options,
+    )  # fmt: skip
+
+
+def interrupted(name, options, sweep, folder):
+    """What an experiment leaves that is sent a signal in the middle of a sweep, for two signals."""
+    processes = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        place = folder / number.name
+        place.mkdir()
+        processes[place] = number, start(
+            sys.executable, SCRIPT, place / "flag", str(sweep), name, *options.split(),
+            "--no-progress", "--output", place / "output",
+        )  # fmt: skip
+    deadline = time.monotonic() + 300
+    for place, (number, process) in processes.items():
+        while not (place / "flag").exists() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.2)  # into the training, or the host's work between two calls
+        process.send_signal(number)
+    left = {}
+    for place, (_, process) in processes.items():
+        left[place / "output"] = process.communicate(timeout=300)
+        assert process.returncode == 130, left
+    return left
+
+
+# The options of a small run; the sweep that is interrupted; lanes that must be saved, by what they
+# have; and the figure.
+SLOW = "--max-steps 1000000 --eval-every 20"
+EXPERIMENTS = {
+    "alpha_sweep": (
+        f"--p 11 --width 48 --alphas 0.3 0.85 --seeds 1 --optimizers adamw {SLOW}",
+        1, {"alpha": 0.85}, "alpha_sweep.png",
+    ),
+    "gromov.functions": (
+        "--names nm n^2+m^2 --p 7 --width 16 --seeds 1 --max-steps 2000 --eval-every 2",
+        2, {"function": "nm"}, "functions.png",
+    ),
+    "gromov.width": (
+        "--p 5 --widths 6 12 --seeds 1 --draws 2 --max-steps 4 20000 --eval-every 10",
+        2, {"network": "exact", "width": 12}, "width.png",
+    ),
+    "lazy_rich.kernel_motion": (
+        "--p 5 --width 8 --seeds 1 --descent-steps 4 --adamw-steps 100000 --probe 10",
+        2, {"optimizer": "gradient descent"}, "kernel_motion.png",
+    ),
+    "efficiency.critical_alpha": (
+        "--moduli 5 7 --decays 3 --tolerance 0.9 --max-lanes 20 --max-steps 2000",
+        2, {"p": 5}, "critical_alpha.png",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_signal_leaves_what_is_finished_and_says_so(name, tmp_path):
+    options, sweep, saved, figure = EXPERIMENTS[name]
+    for output, (out, err) in interrupted(name, options, sweep, tmp_path).items():
+        assert err.startswith("interrupted ")
+        assert err.count("\n") == 1
+        assert str(output) in err
+        assert "\ninterrupted " in out
+        dataset = xarray.load_dataset(output / "results.nc", engine="h5netcdf")
+        assert dataset.attrs["interrupted"] == 1
+        for column, value in saved.items():
+            assert value in dataset[column].values
+        assert (output / figure).stat().st_size > 5000
+
+
+def test_without_a_finished_network_nothing_is_written(tmp_path):
+    options = "--p 5 --width 8 --seeds 1 --descent-steps 100000 --probe 10"
+    command = [sys.executable, SCRIPT, tmp_path / "flag", "1", "lazy_rich.kernel_motion"]
+    process = start(*command, *options.split(), "--output", tmp_path / "output", bufsize=1)
+    with process:
+        assert process.stdout.readline().startswith("gradient descent: 1 networks")
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr.readline().startswith(("interrupted in sweep 1", "interrupted by"))
+    assert process.returncode == 130
+    assert not list((tmp_path / "output").iterdir())
+
+
+def test_head_takes_one_line_and_the_results_are_written(tmp_path):
+    options = "--p 5 --widths 6 12 --seeds 1 --draws 2 --max-steps 4 4 --eval-every 2"
+    words = [sys.executable, "-u", ROOT / "experiments" / "gromov" / "width.py", *options.split()]
+    pipe = f"{shlex.join(map(str, words))} --output {tmp_path} | head -1; echo ${{PIPESTATUS[0]}}"
+    process = start("bash", "-c", pipe)
+    out, err = process.communicate(timeout=300)
+    assert out == "AdamW, 6 neurons: 1 networks, at most 4 steps each\n0\n"
+    assert err == ""
+    assert {path.name for path in tmp_path.iterdir()} >= {"results.nc", "width.png", "width.svg"}
