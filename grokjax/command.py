@@ -67,7 +67,8 @@ class Sweeps:
         if not self.results:
             if isinstance(error, SweepInterrupted):
                 raise SweepInterrupted(
-                    f"interrupted {self._where}: nothing is written{self._goes_on}.", error.result
+                    f"interrupted {self._where}, of which nothing is written{self._goes_on}.",
+                    error.result,
                 ) from error
             return False
         self.interruption = error
@@ -82,6 +83,7 @@ class Sweeps:
         title: str = "",
         columns: Mapping[str, Any] | None = None,
         kept: bool = True,
+        then: Callable[[SweepResult], SweepResult] | None = None,
         **options: Any,
     ) -> SweepResult:
         """The result of a sweep, which `report` will be on too.
@@ -93,6 +95,7 @@ class Sweeps:
           title: what is printed before, with how many networks there are, where progress is shown.
           columns: one value each for all lanes, to tell sweeps apart that are reported together.
           kept: False for a sweep that only prepares others.
+          then: adds to the result what takes a while to compute of it; as in `keep`.
           **options: of `run_sweep`.
 
         Raises:
@@ -107,30 +110,40 @@ class Sweeps:
         except SweepInterrupted as interruption:
             result = interruption.result
             finished = result.dataset.outcome.values != "interrupted"
-            if kept:
-                self.keep(result if self._running else result.select(finished), columns)
             self._where = (
                 f"in sweep {self._begun}, with {finished.sum()} of its {number} networks finished"
             )
             if options.get("directory") is not None:
                 self._goes_on = "; the same call goes on from its checkpoints"
+            if kept:
+                self.keep(result if self._running else result.select(finished), columns, then)
             raise
         self._where = f"after sweep {self._begun}"
-        return self.keep(result, columns) if kept else result
+        if kept:
+            self.keep(result, columns, then)
+        return result
 
-    def keep(self, result: SweepResult, columns: Mapping[str, Any] | None = None) -> SweepResult:
-        """A result for the report, with further lane columns of one value each.
+    def keep(
+        self,
+        result: SweepResult,
+        columns: Mapping[str, Any] | None = None,
+        then: Callable[[SweepResult], SweepResult] | None = None,
+    ) -> None:
+        """Takes a result into the report, with further lane columns of one value each.
 
         Args:
           result: any; one without lanes is left out.
           columns: the value of each.
+          then: adds to the result. If that is interrupted, the result stays as it is.
         """
         lanes = result.dataset.sizes["lane"]
+        if not lanes:
+            return
         repeated = {name: ("lane", np.repeat(x, lanes)) for name, x in (columns or {}).items()}
         result = dataclasses.replace(result, dataset=result.dataset.assign_coords(repeated))
-        if lanes:
-            self.results.append(result)
-        return result
+        self.results.append(result)
+        if then is not None:
+            self.results[-1] = then(result)
 
     def joined(self) -> SweepResult:
         """All results in one, marked with the attribute `interrupted` after an interruption."""
