@@ -238,6 +238,18 @@ def test_documents_name_files_that_exist(page):
     assert set(names) <= {path.name for path in repository_files()}
 
 
+def test_what_is_promised_is_shown_by_tests_that_exist():
+    text = (ROOT / "docs/reliability.md").read_text()
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    for name, more in re.findall(r"`(test_\w+?)(?:_?(\.\.\.))?`", text):
+        assert f"def {name}{'' if more else '('}" in tests, name
+
+
+@pytest.mark.parametrize("name", [p.stem for p in sorted((ROOT / "benchmarks").glob("*.py"))])
+def test_benchmarks_can_be_imported(name):
+    assert importlib.import_module(f"benchmarks.{name}").__doc__
+
+
 def test_the_readme_has_the_two_commands_and_they_match_the_project():
     text = (ROOT / "README.md").read_text()
     assert "\npip install -e . && python experiments/alpha_sweep.py\n" in text
