@@ -267,7 +267,8 @@ def print_table(result: grokjax.SweepResult) -> None:
             row = summary.sel(optimizer=name, alpha=alpha)
             if not row.n.item():
                 continue  # not begun when the sweep was interrupted
-            budget = dataset.watched_step.where(dataset.optimizer == name).max()
+            cell = (dataset.optimizer == name) & (dataset.alpha == alpha)
+            budget = dataset.watched_step.where(cell).max()
             table.add_row(
                 name,
                 f"{alpha:.2f}",

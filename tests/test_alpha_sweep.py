@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import grokjax
-from experiments.alpha_sweep import SCALES, alpha_sweep, draw, variants
+from experiments.alpha_sweep import SCALES, alpha_sweep, draw, print_table, variants
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,12 +62,32 @@ def test_scales_are_those_that_are_documented():
     np.testing.assert_allclose(paper.alphas, np.arange(0.2, 0.91, 0.05))
 
 
+def test_an_interrupted_table_claims_no_more_than_was_watched(interrupt, tmp_path, capsys):
+    interrupt(2, running=True)
+    with pytest.raises(grokjax.SweepInterrupted, match="with 2 of its 4 networks finished"):
+        alpha_sweep(
+            optimizers=("gradient_descent", "momentum"), p=5, width=8, alphas=(0.5, 0.8), seeds=2,
+            max_steps=40, eval_every=10, output=tmp_path, progress=False,
+        )  # fmt: skip
+    dataset = grokjax.load_result(tmp_path).dataset
+    assert dataset.optimizer.values.tolist() == ["gradient_descent"] * 4 + ["momentum"] * 3
+    assert dataset.outcome.values[-1] == "interrupted"
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines() if line.startswith(" momentum")]
+    assert [row[-6:-3] for row in rows] == [["0", "of", "2"], ["0", "of", "1"]]
+    dataset.watched_step.values[-1] = 7  # of the other cells it is 20
+    print_table(grokjax.SweepResult(dataset))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if "0.80" in line]
+    assert [row[2:4] for row in rows] == [[">", "20"], [">", "7"]]
+    assert "interrupted in sweep 2" in out
+    assert (tmp_path / "alpha_sweep.png").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [
         ("--alphas 1.5", "error: alpha=1.5 is not a fraction of the table; use a number between"),
         ("--p 1", "error: p must be an integer of at least 2, got 1."),
-        ("--p 2.5", "error: Error parsing --p:"),
         ("--optimizers sgdd", "error: unknown optimizer 'sgdd'; use any of gradient_descent,"),
         ("--scale tiny", "error: invalid choice 'tiny' for argument '--scale'."),
         ("--output {tmp}/file/below", "error: "),

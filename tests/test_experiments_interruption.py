@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import xarray
 
+import grokjax
+
 ROOT = Path(__file__).parent.parent
 SCRIPT = Path(__file__).with_name("interrupted_experiment.py")
 ENVIRONMENT = {
@@ -117,3 +119,19 @@ def test_head_takes_one_line_and_the_results_are_written(tmp_path):
     assert out == "AdamW, 6 neurons: 1 networks, at most 4 steps each\n0\n"
     assert err == ""
     assert {path.name for path in tmp_path.iterdir()} >= {"results.nc", "width.png", "width.svg"}
+
+
+def test_the_template_in_the_documentation_reports_an_interruption(interrupt, tmp_path, capsys):
+    page = (ROOT / "docs" / "extending.md").read_text()
+    code = page.partition("## An experiment")[2].partition("```python\n")[2].partition("```")[0]
+    namespace = {"__name__": "template"}
+    exec(compile(code, "extending.md", "exec"), namespace)
+    interrupt(2, running=True)
+    with pytest.raises(grokjax.SweepInterrupted, match="in sweep 2, with 1 of its 3 networks"):
+        namespace["width_sweep"](seeds=3, output=tmp_path, progress=False)
+    dataset = grokjax.load_result(tmp_path).dataset
+    assert dataset.width.values.tolist() == [16] * 3 + [64] * 2
+    assert dataset.outcome.values[-1] == "interrupted"
+    assert dataset.attrs["interrupted"] == 1
+    assert (tmp_path / "width_sweep.png").exists()
+    assert "interrupted in sweep 2" in capsys.readouterr().out

@@ -116,11 +116,11 @@ def functions(
         alphas = [setting.alpha]
         if function.hard_alpha is not None:
             alphas.append(function.hard_alpha)
-        learned[name] = task, alphas, analytic_accuracies(name, task)
+        learned[name] = task, alphas
         for alpha in alphas:
             tasks.num_train_rows(task, alpha)  # refused now rather than after other functions
     with Sweeps() as sweeps:
-        for name, (task, alphas, exact) in learned.items():
+        for name, (task, alphas) in learned.items():
             sweeps.run(
                 recipe,
                 task,
@@ -131,7 +131,7 @@ def functions(
                 columns={
                     "function": name,
                     "chance": task.chance,
-                    "analytic": exact.get("exact", np.nan),
+                    "analytic": analytic_accuracies(name, task).get("exact", np.nan),
                 },
                 max_steps=setting.max_steps,
                 eval_every=setting.eval_every,
