@@ -175,7 +175,7 @@ def test_width(folder, tmp_path):
 
 def assert_interrupted(experiment, output, capsys, line, **options):
     """The result that an interrupted experiment carries, saves, and prints a line about."""
-    with pytest.raises(grokjax.SweepInterrupted) as raised:
+    with pytest.raises(grokjax.SweepInterrupted, match=line) as raised:
         experiment(**options, output=output, progress=False)
     saved = grokjax.load_result(output)
     assert saved.dataset.attrs["interrupted"] == 1
