@@ -9,6 +9,7 @@ from typing import Any
 
 from grokjax import analytic as analytic
 from grokjax import kernels as kernels
+from grokjax import keys as keys
 from grokjax import losses as losses
 from grokjax import measures as measures
 from grokjax import models as models
@@ -17,6 +18,7 @@ from grokjax import spectral as spectral
 from grokjax import survival as survival
 from grokjax import tasks as tasks
 from grokjax.analytic import analytic_weights as analytic_weights
+from grokjax.critical import SearchInterrupted as SearchInterrupted
 from grokjax.critical import critical_alpha as critical_alpha
 from grokjax.results import SweepResult as SweepResult
 from grokjax.results import concatenate as concatenate

@@ -266,7 +266,8 @@ def test_the_readme_has_the_two_commands_and_they_match_the_project():
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/extending.md"])
-def test_code_in_documents_prints_what_is_shown(page):
+def test_code_in_documents_prints_what_is_shown(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where an example writes its results
     text = (ROOT / page).read_text()
     blocks = re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", text, re.M | re.S)
     assert blocks

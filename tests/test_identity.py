@@ -190,6 +190,27 @@ def test_recursion_ends():
     assert fingerprint(even) == fingerprint(even) != fingerprint(odd)
 
 
+def test_functions_that_call_each_other_in_many_ways_are_followed_once():
+    """Two functions on each of forty floors, both of which call both of the floor below."""
+    space = {"__name__": "floors"}
+    source = ["def a0(x): return x", "def b0(x): return -x"]
+    for n in range(1, 40):
+        source += [f"def {name}{n}(x): return a{n - 1}(x) + b{n - 1}(x)" for name in "ab"]
+    exec("\n".join(source), space)
+    before = fingerprint(space["a39"])
+    exec("def b0(x): return -2 * x", space)
+    assert fingerprint(space["a39"]) != before
+
+
+def test_an_object_within_a_closure_that_cannot_be_identified_is_refused():
+    class Empty:  # the word in a message must not be taken for a cell without contents
+        def __reduce_ex__(self, protocol):
+            raise TypeError
+
+    with pytest.raises(ValueError, match=r"Empty cannot be identified"):
+        fingerprint(times(Empty()))
+
+
 def test_what_cannot_be_identified_is_refused():
     with open(__file__) as file:
         for part in (file, (i for i in range(3)), times(i for i in ()), Scaled(file)):

@@ -34,7 +34,7 @@ def fingerprint(part: Any) -> str:
       ValueError: for what cannot be identified, such as a generator or an open file, naming it.
     """
     total = hashlib.sha256()
-    for word in _words(part, ()):
+    for word in _words(part, (), {}):
         total.update(word.encode() + b"\0")
     return total.hexdigest()[:16]
 
@@ -49,11 +49,23 @@ def digest(tree: Any) -> str:
     return total.hexdigest()[:16]
 
 
-def _words(part: Any, above: tuple[Any, ...]) -> Iterator[str]:
-    """A part as words; `above` are the parts that it is inside of."""
+def _words(part: Any, above: tuple[Any, ...], told: dict[int, Any]) -> Iterator[str]:
+    """A part as words.
+
+    Args:
+      part: what it is.
+      above: the parts that it is inside of.
+      told: functions and classes by their number in memory, which are told once: those of a module
+        call each other in more ways than could be followed.
+    """
     if any(part is other for other in above):
         yield f"recursion {[part is other for other in above].index(True)}"
         return
+    if isinstance(part, types.FunctionType | type):
+        if id(part) in told:
+            yield f"told {list(told).index(id(part))}"
+            return
+        told[id(part)] = part
     inside = (*above, part)
     if part is None or isinstance(part, PLAIN):
         yield f"{type(part).__name__} {part!r}"
@@ -65,50 +77,50 @@ def _words(part: Any, above: tuple[Any, ...]) -> Iterator[str]:
     elif isinstance(part, tuple | list):
         yield f"{type(part).__name__} {len(part)}"
         for item in part:
-            yield from _words(item, inside)
+            yield from _words(item, inside, told)
     elif isinstance(part, set | frozenset):
         yield f"set {sorted(fingerprint(item) for item in part)}"
     elif isinstance(part, Mapping):
         yield f"mapping {len(part)}"
         for key, value in part.items():
-            yield from _words(key, inside)
-            yield from _words(value, inside)
+            yield from _words(key, inside, told)
+            yield from _words(value, inside, told)
     elif isinstance(part, types.ModuleType):
         yield f"module {part.__name__}"
     elif _is_library(part):
         yield f"library {part.__module__}.{getattr(part, '__qualname__', '')}"
     elif isinstance(part, type):
-        yield from _class(part, inside)
+        yield from _class(part, inside, told)
     elif isinstance(part, types.MethodType):
         yield "method"
-        yield from _words(part.__self__, inside)
-        yield from _words(part.__func__, inside)
+        yield from _words(part.__self__, inside, told)
+        yield from _words(part.__func__, inside, told)
     elif isinstance(part, functools.partial):
         yield "partial"
-        yield from _words((part.func, part.args, part.keywords), inside)
+        yield from _words((part.func, part.args, part.keywords), inside, told)
     elif isinstance(part, types.FunctionType):
-        yield from _function(part, inside)
+        yield from _function(part, inside, told)
     elif isinstance(part, staticmethod | classmethod):
         yield type(part).__name__
-        yield from _words(part.__func__, inside)
+        yield from _words(part.__func__, inside, told)
     elif isinstance(part, property | functools.cached_property):
         yield "property"
         getters = (part.fget, part.fset) if isinstance(part, property) else (part.func,)
-        yield from _words(getters, inside)
+        yield from _words(getters, inside, told)
     elif isinstance(part, types.BuiltinFunctionType | np.ufunc):
         yield f"builtin {getattr(part, '__module__', None)}.{part.__name__}"
     elif dataclasses.is_dataclass(part):
-        yield from _words(type(part), inside)
+        yield from _words(type(part), inside, told)
         for field in dataclasses.fields(part):
             if field.name != "parent":  # of a flax module: where it is used, not what it is
                 yield field.name
-                yield from _words(getattr(part, field.name, None), inside)
+                yield from _words(getattr(part, field.name, None), inside, told)
     elif hasattr(part, "__wrapped__") and callable(part):  # jax.jit, custom_jvp and their like
         yield f"wrapped by {type(part).__name__}"
-        yield from _words(part.__wrapped__, inside)
+        yield from _words(part.__wrapped__, inside, told)
         attributes = getattr(part, "__dict__", {})  # the rules of a custom gradient among them
         rules = {k: v for k, v in sorted(attributes.items()) if callable(v) and k != "__wrapped__"}
-        yield from _words(rules, inside)
+        yield from _words(rules, inside, told)
     else:
         try:  # what makes an equal object: its class, and its state
             _, made_of, *state = part.__reduce_ex__(2)
@@ -119,28 +131,30 @@ def _words(part: Any, above: tuple[Any, ...]) -> Iterator[str]:
                 "functions, frozen dataclasses, arrays and plain values, or leave directory= out."
             ) from None
         yield "object"
-        yield from _words(type(part), inside)
+        yield from _words(type(part), inside, told)
         yield from _words(
-            (made_of, *(list(x) if isinstance(x, Iterator) else x for x in state)), inside
+            (made_of, *(list(x) if isinstance(x, Iterator) else x for x in state)), inside, told
         )
 
 
-def _function(part: types.FunctionType, inside: tuple[Any, ...]) -> Iterator[str]:
+def _function(
+    part: types.FunctionType, inside: tuple[Any, ...], told: dict[int, Any]
+) -> Iterator[str]:
     yield f"function {part.__module__}.{part.__qualname__}"
     yield from _code(part.__code__, part.__doc__)
-    yield from _words((part.__defaults__, part.__kwdefaults__), inside)
+    yield from _words((part.__defaults__, part.__kwdefaults__), inside, told)
     cells = part.__closure__ or ()
     for name, cell in zip(part.__code__.co_freevars, cells, strict=True):
         yield f"closes over {name}"
         try:
-            yield from _words(cell.cell_contents, inside)
-        except ValueError as error:
-            if "empty" not in str(error):  # a cell that is not filled yet is only a name
-                raise
+            contents = cell.cell_contents
+        except ValueError:  # not filled yet: only a name
+            continue
+        yield from _words(contents, inside, told)
     for name in sorted(set(_globals(part.__code__))):
         if name in part.__globals__:
             yield f"reads {name}"
-            yield from _words(part.__globals__[name], inside)
+            yield from _words(part.__globals__[name], inside, told)
 
 
 def _code(code: types.CodeType, doc: str | None) -> Iterator[str]:
@@ -168,11 +182,11 @@ def _globals(code: types.CodeType) -> Iterator[str]:
             yield from _globals(constant)
 
 
-def _class(part: type, inside: tuple[Any, ...]) -> Iterator[str]:
+def _class(part: type, inside: tuple[Any, ...], told: dict[int, Any]) -> Iterator[str]:
     """A class of the user's: its name, bases, and what its body defines."""
     yield f"class {part.__module__}.{part.__qualname__}"
     for base in part.__bases__:
-        yield from _words(base, inside)
+        yield from _words(base, inside, told)
     written = {"__call__", "__init__", "__post_init__"}
     for name, value in sorted(vars(part).items()):
         if name.startswith("__") and name not in written:
@@ -182,7 +196,7 @@ def _class(part: type, inside: tuple[Any, ...]) -> Iterator[str]:
             continue  # written by dataclasses, from the fields
         if isinstance(function, types.FunctionType | staticmethod | classmethod | property):
             yield f"defines {name}"
-            yield from _words(function, inside)
+            yield from _words(function, inside, told)
         elif function is None or isinstance(function, bool | int | float | str | tuple):
             yield f"defines {name} {function!r}"
 

@@ -101,10 +101,12 @@ class Plan:
         """
         parts = {f.name: getattr(self.recipe, f.name) for f in dataclasses.fields(self.recipe)}
         parts["stop"] = self.stop
-        table = (self.task.tokens, self.task.labels, self.task.train_only, self.task.table_rows)
+        task = self.task
+        sizes = (task.num_classes, task.num_tokens, task.table_rows)
+        table = (task.tokens, task.labels, task.train_only, sizes)
         return {
             **{name: _identified(name, part) for name, part in parts.items()},
-            "task": f"{self.task.name} #{digest(table)}",
+            "task": f"{task.name} #{digest(table)}",
             "columns": sorted(self.table.columns),
             "initial": self.initial is not None,
             "keep_params": self.keep_params,

@@ -79,41 +79,57 @@ def _know(
 ) -> None:
     """Which lanes of the segments are finished, and which go on from where they ended."""
     keys = {key: lane for lane, key in enumerate(lane_keys(plan.table.columns))}
-    found: dict[int, tuple[Segment, int]] = {}  # the last one of a lane counts
-    for part in segments:
+    found: dict[int, tuple[int, int]] = {}  # the last one of a lane counts
+    for number, part in enumerate(segments):
         columns = lane_columns(part.result.dataset)
         for row, key in enumerate(lane_keys(columns)):
             if key in keys:
-                found[keys[key]] = part, row
+                found[keys[key]] = number, row
+    of_segment: list[dict[int, int]] = [{} for _ in segments]
+    for lane, (number, row) in found.items():
+        of_segment[number][lane] = row
     running = set(opened.running.tolist())
-    for lane, (part, row) in found.items():
+    for part, own in zip(segments, of_segment, strict=True):
         data = part.result.dataset
+        lanes, rows = np.array(list(own), int), np.array(list(own.values()), int)
         if "initial_digest" in data:
-            digests = data.initial_digest.values[[row]]
-            _check_start(plan, ledger, np.array([lane]), digests)
-        stopped = bool(data.stopped.values[row])
-        diverged = bool(data.outcome.values[row] == "diverged")
-        steps = int(data.final_step.values[row])
-        if lane in running:
-            continue
-        if stopped or diverged or steps >= plan.max_steps:
-            ledger.stored[lane] = True
-            ledger.count[lane] = plan.measured_until(steps)
-            ledger.stopped[lane], ledger.diverged[lane] = stopped, diverged
-            continue
-        state = _carried(part, row, empty)
-        if state is None:
-            continue  # trains again from the start
-        opened.carried[lane] = state
-        count = plan.measured_until(steps)
-        times = np.searchsorted(data.step.values, plan.measure_at[:count])
-        values = [data[name].values[row, times] for name in plan.names]
-        ledger.restore(lane, np.stack(values, axis=1), False, False)
-        if plan.keep_params == "all":
-            own = jax.tree.map(lambda leaf, row=row: np.asarray(leaf)[row], part.result.params)
-            ledger.kept[lane] = [
-                jax.tree.map(lambda leaf, time=time: leaf[time], own) for time in times
-            ]
+            _check_start(plan, ledger, lanes, data.initial_digest.values[rows])
+        stopped, steps = data.stopped.values[rows], data.final_step.values[rows]
+        diverged = data.outcome.values[rows] == "diverged"
+        here = np.array([lane not in running for lane in own], bool)
+        done = here & (stopped | diverged | (steps >= plan.max_steps))
+        ledger.stored[lanes[done]] = True
+        ledger.count[lanes[done]] = np.searchsorted(plan.measure_at, steps[done], side="right")
+        ledger.stopped[lanes[done]] = stopped[done]
+        ledger.diverged[lanes[done]] = diverged[done]
+        for i in np.flatnonzero(here & ~done):
+            _go_on(int(lanes[i]), int(rows[i]), part, opened, plan, ledger, empty)
+
+
+def _go_on(
+    lane: int,
+    row: int,
+    part: Segment,
+    opened: Opened,
+    plan: Plan,
+    ledger: Ledger,
+    empty: LaneState,
+) -> None:
+    """Puts back a lane that spent a smaller budget; without its state it trains from the start."""
+    state = _carried(part, row, empty)
+    if state is None:
+        return
+    data = part.result.dataset
+    opened.carried[lane] = state
+    count = plan.measured_until(int(data.final_step.values[row]))
+    times = np.searchsorted(data.step.values, plan.measure_at[:count])
+    values = [data[name].values[row, times] for name in plan.names]
+    ledger.restore(lane, np.stack(values, axis=1), False, False)
+    if plan.keep_params == "all":
+        own = jax.tree.map(lambda leaf: np.asarray(leaf)[row], part.result.params)
+        ledger.kept[lane] = [
+            jax.tree.map(lambda leaf, time=time: leaf[time], own) for time in times
+        ]
 
 
 def _carried(part: Segment, row: int, empty: LaneState) -> LaneState | None:

@@ -60,7 +60,6 @@ class Store:
     def __init__(self, directory: Path, plan: Plan):
         self.directory = directory.absolute()
         self.writer = jax.process_index() == 0
-        self.mark = ""
         self._lock: int | None = None
         self._checkpointer: Any = None
         self._sealing: threading.Thread | None = None
