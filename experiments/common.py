@@ -1,18 +1,66 @@
-"""What experiments of all kinds share: cells of a table."""
+"""What several experiments share: Gromov's two ways to train, and networks that nobody trains."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+import grokjax
+from grokjax import losses, optimizers, tasks
+from grokjax.models import QuadraticMLP
+from grokjax.results import build_dataset, environment
 
-def spread(values: Any, form: str = ".3g") -> str:
-    """The median, and the lowest and highest if they differ; nothing of nothing but NaN."""
-    values = np.asarray(values)
-    values = values[~np.isnan(values)]
-    if not values.size:
-        return ""
-    low, middle, high = (format(f(values), form) for f in (np.min, np.median, np.max))
-    return middle if low == high else f"{middle} ({low} to {high})"
+Training = tuple[grokjax.Recipe, dict[str, float]]
+
+
+def gradient_descent(p: int, width: int, rate: float = 1e6, **recipe: Any) -> Training:
+    """The recipe of plain gradient descent on the squared error, and its learning rate.
+
+    Args:
+      p: the modulus.
+      width: hidden units.
+      rate: the learning rate at p = 97 and width 500; at others it is the one of the same dynamics.
+        At 1e6 a network groks after about a thousand steps.
+      **recipe: further arguments of `Recipe`, such as measures.
+    """
+    model = QuadraticMLP(p, width)
+    learning_rate = rate * (p / 97) ** 3 * (width / 500)
+    recipe = {"optimizer": optimizers.gradient_descent, **recipe}
+    return grokjax.Recipe(model, losses.mse, **recipe), {"learning_rate": learning_rate}
+
+
+def adamw(p: int, width: int, **recipe: Any) -> Training:
+    """The recipe of AdamW on the squared error, with its learning rate and weight decay.
+
+    Args:
+      p: the modulus.
+      width: hidden units.
+      **recipe: further arguments of `Recipe`, such as measures.
+    """
+    model = QuadraticMLP(p, width, parameterization="standard")
+    made = grokjax.Recipe(model, losses.mse, optimizers.adamw, **recipe)
+    return made, {"learning_rate": 1e-2, "weight_decay": 5.0}
+
+
+def untrained(task: tasks.Task, columns: Mapping[str, Any], **measured: Any) -> grokjax.SweepResult:
+    """Networks that take no step, as lanes.
+
+    Args:
+      task: theirs.
+      columns: of the lanes, [L] each.
+      **measured: `accuracy` and `loss`, [L], on the whole table: there are no training rows.
+    """
+    lanes = len(next(iter(columns.values())))
+    history = {
+        f"{part}_{name}": np.reshape(values, (-1, 1))
+        for name, values in measured.items()
+        for part in ("train", "test")
+    }
+    still, finite = np.zeros(lanes, int), np.zeros(lanes, bool)
+    attributes = {"task": task.name, "chance": task.chance, **environment()}
+    columns = {name: np.asarray(column) for name, column in columns.items()}
+    dataset = build_dataset(columns, [0], history, still, finite, attributes, patience=1)
+    return grokjax.SweepResult(dataset)
 
 
 def cells(values: Any, name: Any, row: Any) -> dict[str, np.ndarray]:

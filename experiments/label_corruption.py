@@ -16,108 +16,61 @@ test accuracy survives.
 """
 
 import dataclasses
-import functools
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from matplotlib.colors import ListedColormap
 
 import grokjax
-from grokjax import losses, measures, optimizers, spectral, tasks
-from grokjax.checks import check_number
-from grokjax.command import Sweeps, override, run_as_command
-from grokjax.models import QuadraticMLP
-from grokjax.train import Recipe
+from experiments.common import adamw
+from grokjax import losses, measures, plotting, spectral, tasks
+from grokjax.command import Share, Study, experiment, print_table, run_as_command
 
-PHASES = (
-    "coexistence",
-    "partial inversion",
-    "full inversion",
-    "memorization",
-    "confusion",
-    "forgetting",
-)
-COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#F0E0B0", "#BBBBBB")
+PHASES = {
+    "coexistence": "#0072B2",
+    "partial inversion": "#56B4E9",
+    "full inversion": "#009E73",
+    "memorization": "#E69F00",
+    "confusion": "#F0E0B0",
+    "forgetting": "#BBBBBB",
+}
 GROUPS = {  # of rows, with the measurement that tells how many get the answer in question
     "test rows: right": "test_accuracy",
     "uncorrupted rows: right": "uncorrupted_accuracy",
     "corrupted rows: as trained": "memorized",
     "corrupted rows: right": "inverted",
 }
-
-
-class Scale(NamedTuple):
-    """What `--scale` sets, unless an option of its own says otherwise."""
-
-    p: int
-    width: int
-    alphas: tuple[float, ...]
-    fractions: tuple[float, ...]
-    weight_decays: tuple[float, ...]
-    dropouts: tuple[float, ...]
-    example: tuple[float, float]
-    seeds: int
-    max_steps: int
-    eval_every: int
-
-
 TENTHS = tuple(np.linspace(0.1, 0.9, 17).round(2).tolist())
-SCALES = {
-    "quick": Scale(
-        p=23,
-        width=128,
-        alphas=(0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
-        fractions=(0.05, 0.1, 0.2, 0.3),
-        weight_decays=(0, 5, 10, 20),
-        dropouts=(0.3, 0.6),
-        example=(0.9, 0.1),
-        seeds=1,
-        max_steps=1000,
-        eval_every=10,
-    ),
-    # The grids, the steps and the one seed of the authors' scripts.
-    "paper": Scale(
-        p=97,
-        width=500,
-        alphas=TENTHS,
-        fractions=TENTHS,
-        weight_decays=(0, 5, 15, 20),
-        dropouts=(0.3, 0.6, 0.9),
-        example=(0.5, 0.35),
-        seeds=1,
-        max_steps=2000,
-        eval_every=20,
-    ),
-}
 
 
+# The grids, the steps and the one seed of the paper scale are those of the authors' scripts.
+@experiment(
+    paper={
+        "p": 97, "width": 500, "alphas": TENTHS, "fractions": TENTHS,
+        "weight_decays": (0, 5, 15, 20), "dropouts": (0.3, 0.6, 0.9), "example": (0.5, 0.35),
+        "max_steps": 2000, "eval_every": 20,
+    },
+)  # fmt: skip
 def label_corruption(
-    scale: Literal["quick", "paper"] = "quick",
+    study: Study,
     *,
-    p: int | None = None,
-    width: int | None = None,
-    alphas: tuple[float, ...] | None = None,
-    fractions: tuple[float, ...] | None = None,
-    weight_decays: tuple[float, ...] | None = None,
-    dropouts: tuple[float, ...] | None = None,
-    example: tuple[float, float] | None = None,
-    seeds: int | None = None,
-    max_steps: int | None = None,
-    eval_every: int | None = None,
-    output: Path = Path("results/label_corruption"),
-    checkpoints: Path | None = None,
-    progress: bool = True,
+    p: int = 23,
+    width: int = 128,
+    alphas: tuple[float, ...] = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    fractions: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3),
+    weight_decays: tuple[float, ...] = (0, 5, 10, 20),
+    dropouts: tuple[float, ...] = (0.3, 0.6),
+    example: tuple[float, Share] = (0.9, 0.1),
+    seeds: int = 1,
+    max_steps: int = 1000,
+    eval_every: int = 10,
 ) -> grokjax.SweepResult:
     """Phases of networks trained on partly random labels, and which neurons memorize them.
 
     Args:
-      scale: quick: p = 23, width 128, a minute on two CPU cores; paper: p = 97, width 500.
       p: the modulus.
       width: hidden units.
       alphas: fractions of the table to train on.
@@ -128,75 +81,47 @@ def label_corruption(
       seeds: networks for each cell of a diagram, with seeds 0, 1, ...; their medians are shown.
       max_steps: training steps of each.
       eval_every: steps between measurements of the examples; others are measured at their end.
-      output: folder for the datasets, the configuration and the figures.
-      checkpoints: folder to keep checkpoints in; the same command goes on from them.
-      progress: show how far the sweep is, in a terminal.
 
     Returns:
       The networks of the phase diagrams. The examples are the result in `output/examples`, with the
       variable `pruned` [lane, order, removed, group].
     """
-    setting = override(
-        SCALES[scale],
-        p=p,
-        width=width,
-        alphas=alphas,
-        fractions=fractions,
-        weight_decays=weight_decays,
-        dropouts=dropouts,
-        example=example,
-        seeds=seeds,
-        max_steps=max_steps,
-        eval_every=eval_every,
-    )
-    output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
-
-    model = QuadraticMLP(setting.p, setting.width, parameterization="standard")
-    recipe = Recipe(model, losses.mse, optimizers.adamw, measures=(measures.corruption,))
-    recipes = {
-        dropout: dataclasses.replace(recipe, model=dataclasses.replace(model, dropout=dropout))
-        for dropout in (0.0, *setting.dropouts)
-    }
-    task = tasks.modular_addition(setting.p)
-    alpha, fraction = setting.example
-    # Refused now rather than after the diagrams.
-    tasks.num_train_rows(task, alpha)
-    check_number("example[1]", fraction, at_least=0, at_most=1)
-
-    def train(sweeps: Sweeps, name: str, lanes: dict[str, Any], recipe: Recipe, **options: Any):
-        sweeps.run(
-            recipe,
-            task,
-            grokjax.grid(**lanes, seed=range(setting.seeds), learning_rate=1e-2),
-            max_steps=setting.max_steps,
-            stop=None,
-            directory=None if checkpoints is None else checkpoints / name,
-            progress=progress,
+    recipe, rates = adamw(p, width, measures=(measures.corruption,))
+    model: Any = recipe.model
+    each = dict.fromkeys((0.0, *dropouts))
+    models = [dataclasses.replace(model, dropout=dropout) for dropout in each]
+    task = tasks.modular_addition(p)
+    alpha, fraction = example
+    tasks.num_train_rows(task, alpha)  # refused now rather than after the diagrams
+    grid = lambda **columns: grokjax.grid(**rates | columns, seed=range(seeds))
+    options: dict[str, Any] = {"max_steps": max_steps, "stop": None}
+    with study.sweeps({"phases": draw_phases}, print_phases) as sweeps:
+        for model in models:
+            decays = 0.0 if model.dropout else weight_decays
+            sweeps.run(
+                dataclasses.replace(recipe, model=model), task,
+                grid(weight_decay=decays, label_noise=fractions, alpha=alphas),
+                columns={"dropout": model.dropout}, checkpoints=f"dropout_{model.dropout:g}",
+                then=with_regularizer, eval_every=max_steps, keep_params="none", **options,
+            )  # fmt: skip
+    lanes = grid(weight_decay=weight_decays, label_noise=fraction, alpha=alpha)
+    with study.sweeps(draw_examples, print_pruning, part="examples") as examples:
+        examples.run(
+            recipe, task, lanes, checkpoints="examples", eval_every=eval_every, then=prune,
             **options,
-        )
+        )  # fmt: skip
+    return sweeps.result
 
-    table = {"label_noise": setting.fractions, "alpha": setting.alphas}
-    with Sweeps() as sweeps:
-        for dropout, dropping in recipes.items():
-            train(
-                sweeps,
-                f"dropout_{dropout:g}",
-                {"weight_decay": 0.0 if dropout else setting.weight_decays, **table},
-                dropping,
-                columns={"dropout": dropout},
-                eval_every=setting.max_steps,
-                keep_params="none",
-            )
-    result = sweeps.report(output, draw, print_phases)
 
-    columns = {"weight_decay": setting.weight_decays, "label_noise": fraction, "alpha": alpha}
-    with Sweeps() as sweeps:
-        then = functools.partial(prune, recipe, task)
-        train(sweeps, "examples", columns, recipe, eval_every=setting.eval_every, then=then)
-    sweeps.report(
-        output / "examples", lambda examples, _: draw_examples(examples, output), print_pruning
-    )
-    return result
+def with_regularizer(result: grokjax.SweepResult) -> grokjax.SweepResult:
+    """The result with the column `regularizer`, such as "weight decay 5" or "dropout 0.3"."""
+    dataset = result.dataset
+    names = [
+        f"dropout {dropout:g}" if dropout else f"weight decay {decay:g}"
+        for dropout, decay in zip(dataset.dropout.values, dataset.weight_decay.values, strict=True)
+    ]
+    dataset = dataset.assign_coords(regularizer=("lane", names))
+    return dataclasses.replace(result, dataset=dataset)
 
 
 def phase_table(result: grokjax.SweepResult) -> xarray.DataArray:
@@ -204,34 +129,26 @@ def phase_table(result: grokjax.SweepResult) -> xarray.DataArray:
 
     "" where no network was trained to the end, as after an interruption.
     """
-    last = result.at(result.dataset.attrs["max_steps"]).drop_vars("step")
-    names = ["test_accuracy", "memorized", "uncorrupted_accuracy"]
-    decays = [f"weight decay {x:g}" for x in np.unique(last.weight_decay[last.dropout == 0])]
-    drops = [f"dropout {x:g}" for x in np.unique(last.dropout) if x]
-    regularizer = np.where(
-        last.dropout.values > 0,
-        [f"dropout {x:g}" for x in last.dropout.values],
-        [f"weight decay {x:g}" for x in last.weight_decay.values],
-    )
-    trained = last[names].where(last.outcome != "interrupted")
-    frame = trained.assign_coords(regularizer=("lane", regularizer))
-    cells = frame.set_xindex(["regularizer", "label_noise", "alpha", "seed"]).unstack("lane")
-    numbers = cells.median("seed").sel(regularizer=[*decays, *drops])
-    numbers = numbers.transpose("regularizer", "label_noise", "alpha")
-    phases = measures.corruption_phase(
-        numbers.test_accuracy, numbers.memorized, numbers.uncorrupted_accuracy
-    )
-    return numbers.test_accuracy.copy(data=phases).rename("phase")
+    accuracies = ("test_accuracy", "memorized", "uncorrupted_accuracy")
+    last = {f"final_{name}": result.final(name).drop_vars("step") for name in accuracies}
+    lanes = grokjax.SweepResult(result.dataset.assign(last))
+    middle = lanes.table(["regularizer", "label_noise", "alpha", "seed"])[list(last)].median("seed")
+    test, memorized, uncorrupted = (middle[name] for name in last)
+    phases = measures.corruption_phase(test, memorized, uncorrupted)
+    return test.copy(data=phases).rename("phase")
 
 
-def prune(recipe: Recipe, task: tasks.Task, result: grokjax.SweepResult) -> grokjax.SweepResult:
+def prune(result: grokjax.SweepResult) -> grokjax.SweepResult:
     """The result with `pruned`, accuracies without some neurons: [lane, order, removed, group].
 
     Neurons are removed in the order of their inverse participation ratios, lowest or highest first,
     in 20 steps from none to all. The groups of rows are those of `GROUPS`.
     """
-    assert result.params is not None
-    width = result.params["w2"].shape[1]
+    params, model, task = result.params, result.model, result.task
+    assert params is not None
+    assert model is not None
+    assert task is not None
+    width = params["w2"].shape[1]
     removed = np.linspace(0, width, 21).round().astype(int)
 
     @jax.jit
@@ -240,7 +157,7 @@ def prune(recipe: Recipe, task: tasks.Task, result: grokjax.SweepResult) -> grok
 
         def without(gone: jax.Array) -> jax.Array:
             pruned = params | {"w2": jnp.where(gone[:, None], 0.0, params["w2"])}
-            network = measures.network_of(recipe.model, pruned, task, split, loss=recipe.loss)
+            network = measures.network_of(model, pruned, task, split, loss=losses.mse)
             numbers = measures.accuracies(network) | measures.corruption(network)
             return jnp.stack([numbers[name] for name in GROUPS.values()])
 
@@ -249,120 +166,98 @@ def prune(recipe: Recipe, task: tasks.Task, result: grokjax.SweepResult) -> grok
         return jax.lax.map(without, gone.reshape(-1, width)).reshape(2, len(removed), -1)
 
     each = [
-        accuracies(
-            jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), result.params),
-            result.split(i, task),
-        )
-        for i in range(result.dataset.sizes["lane"])
+        accuracies(result.network(lane).params, result.split(lane))
+        for lane in range(result.dataset.sizes["lane"])
     ]
     dims = ("lane", "order", "removed", "group")
     pruned = dims, np.stack(each), {"long_name": "accuracy without some neurons"}
     return dataclasses.replace(result, dataset=result.dataset.assign(pruned=pruned))
 
 
-def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
-    """The phase diagrams, drawn from their result, as PNG and SVG."""
-    from matplotlib.colors import BoundaryNorm, ListedColormap
-    from matplotlib.patches import Patch
-
-    from grokjax import plotting
-
+def draw_phases(result: grokjax.SweepResult) -> plotting.Figure:
+    """The phase diagram of every regularizer."""
     table = phase_table(result)
-    columns = min(4, table.sizes["regularizer"])
-    rows = -(-table.sizes["regularizer"] // columns)
-    colours = {"cmap": ListedColormap(COLOURS), "norm": BoundaryNorm(np.arange(-0.5, 6), 6)}
+    colours = ListedColormap(list(PHASES.values()))
     place = {phase: float(i) for i, phase in enumerate(PHASES)}
-    numbers = np.vectorize(lambda phase: place.get(phase, np.nan))(table.values)  # NaN is blank
-    with plotting.in_style():
-        figure, axes = plotting.new_figure(
-            rows, columns, size=(7.4, 0.6 + 1.75 * rows), sharex=True, sharey=True, squeeze=False
+
+    def draw_diagram(lanes: grokjax.SweepResult, ax: Any) -> None:
+        cells = table.sel(regularizer=lanes.dataset.regularizer.values[0])
+        numbers = cells.copy(data=[[place.get(x, np.nan) for x in row] for row in cells.values])
+        ylabel = r"corrupted fraction $\xi$"
+        plotting.heatmap(numbers, ax, xlabel=plotting.ALPHA, ylabel=ylabel, colorbar=False)
+        ax.collections[-1].set(
+            cmap=colours, clim=(-0.5, len(PHASES) - 0.5), edgecolor="white", linewidth=0.4
         )
-        for ax, name, cells in zip(axes.flat, table.regularizer.values, numbers, strict=False):
-            ax.pcolormesh(table.alpha, table.label_noise, cells, **colours, ec="white", lw=0.4)
-            ax.set_title(name)
-            ax.tick_params(length=2)
-            ax.spines[:].set_visible(False)
-        for i, ax in enumerate(axes.flat):
-            if i >= len(numbers):
-                ax.set_axis_off()
-            elif i >= len(numbers) - columns:  # nothing below it
-                ax.tick_params(labelbottom=True)
-        figure.supxlabel(r"training fraction $\alpha$", fontsize=9)
-        figure.supylabel(r"corrupted fraction $\xi$", fontsize=9)
-        seen = [Patch(color=c, label=n) for c, n in zip(COLOURS, PHASES, strict=True) if n in table]
-        figure.legend(handles=seen, loc="outside upper left", ncols=6, handlelength=1)
-    return plotting.save(figure, output, "phases")
+        for phase in PHASES:
+            if phase in table:
+                ax.fill([], [], color=PHASES[phase], label=phase)
+
+    return plotting.group_panels(result, "regularizer", draw_diagram, columns=4, size=(1.75, 1.75))
 
 
-def draw_examples(result: grokjax.SweepResult, output: Path) -> list[Path]:
-    """Training and pruning of the examples, drawn from their result, as PNG and SVG."""
-    from matplotlib.lines import Line2D
-
-    from grokjax import plotting
-
-    dataset = result.dataset
+def draw_examples(result: grokjax.SweepResult) -> plotting.Figure:
+    """Training and pruning of the examples."""
+    dataset = result.dataset.copy()
+    for group, name in GROUPS.items():
+        dataset[name].attrs["long_name"] = group
     decays = np.unique(dataset.weight_decay)
-    colours = dict(zip(GROUPS, plotting.PALETTE, strict=False))
-    removed = np.linspace(0, 1, dataset.sizes["removed"])
-    dashed = (0, (2, 1.5))
-    with plotting.in_style():
-        figure, axes = plotting.new_figure(
-            2, len(decays), size=(7.4, 4.2), sharex="row", sharey=True, squeeze=False
-        )
-        for (above, below), decay in zip(axes.T, decays, strict=True):
-            lanes = dataset.isel(lane=dataset.weight_decay.values == decay)
-            pruned = lanes.pruned.median("lane").values
-            for i, (group, name) in enumerate(GROUPS.items()):
-                above.plot(lanes.step, lanes[name].median("lane"), color=colours[group])
-                for order, line in enumerate(("-", dashed)):
-                    below.plot(removed, pruned[order, :, i], color=colours[group], linestyle=line)
-            above.set(title=f"weight decay {decay:g}", xscale="log", xlabel="step")
-            below.set(xlabel="share of neurons removed", ylim=(-0.03, 1.03), xticks=(0, 0.5, 1))
-        for ax in axes[:, 0]:
-            ax.set_ylabel("fraction of rows")
-        keys = [Line2D([], [], color=colour, label=group) for group, colour in colours.items()]
-        keys += [Line2D([], [], color="0.4", label="lowest IPR removed first")]
-        keys += [Line2D([], [], color="0.4", linestyle=dashed, label="highest IPR removed first")]
-        figure.legend(handles=keys, loc="outside upper left", ncols=3)
-    return plotting.save(figure, output, "examples")
+    figure, axes = plotting.new_figure(
+        2, len(decays), size=(7.4, 4.6), sharex="row", sharey=True, squeeze=False
+    )
+    for (above, below), decay in zip(axes.T, decays, strict=True):
+        lanes = dataset.isel(lane=dataset.weight_decay.values == decay)
+        plotting.curves(lanes, list(GROUPS.values()), above, legend=False)
+        above.set_title(f"weight decay {decay:g}")
+        pruned = lanes.pruned.median("lane").values
+        removed = np.linspace(0, 1, pruned.shape[1])
+        for order, line in enumerate((plotting.TEST, plotting.TRAIN)):
+            for i in range(len(GROUPS)):
+                below.plot(removed, pruned[order, :, i], color=plotting.PALETTE[i], **line)
+            first = ("lowest", "highest")[order]
+            below.plot([], [], color=plotting.GREY, label=f"{first} IPR removed first", **line)
+        plotting.chance_line(below, dataset.attrs["chance"])
+        below.set(xlabel="neurons removed", ylim=(-0.03, 1.03), xticks=(0, 0.5, 1))
+    for ax in axes[:, 0]:
+        ax.set_ylabel("fraction of rows")
+    plotting.legend_outside(figure)
+    alpha, fraction = (dataset[name].values[0] for name in ("alpha", "label_noise"))
+    figure.supxlabel(rf"$\alpha$ = {alpha:g}, of which $\xi$ = {fraction:g} corrupted", size=9)
+    return figure
 
 
 def print_phases(result: grokjax.SweepResult) -> None:
     """How many cells of each diagram are in each phase."""
-    dataset, table = result.dataset, phase_table(result)
-    printed = Table(
-        title=f"{dataset.attrs['task']}, AdamW: cells of alpha and xi in each phase, of "
+    table = phase_table(result)
+    diagrams = [name.removeprefix("weight ") for name in table.regularizer.values.tolist()]
+    phases = [*PHASES, ""] if "" in table else PHASES
+    print_table(
+        f"{result.dataset.attrs['task']}, AdamW: cells of alpha and xi in each phase, of "
         f"{table.sizes['alpha'] * table.sizes['label_noise']}",
-        box=box.SIMPLE_HEAD,
+        ("", *(name.replace(" ", "\n") for name in diagrams)),
+        [
+            (phase or "not trained", *((cells == phase).sum() for cells in table.values))
+            for phase in phases
+        ],
     )
-    printed.add_column("", no_wrap=True)
-    for name in table.regularizer.values:
-        printed.add_column(str(name).removeprefix("weight "), justify="right")
-    for phase in [*PHASES, ""] if "" in table else PHASES:
-        name = phase or "not trained"
-        printed.add_row(name, *(str((cells == phase).sum()) for cells in table.values))
-    Console().print(printed)
 
 
 def print_pruning(result: grokjax.SweepResult) -> None:
     """Accuracies of the examples, whole and at the best pruning from below."""
-    dataset = result.dataset
-    alpha, fraction = dataset.alpha.values[0], dataset.label_noise.values[0]
-    printed = Table(
-        title=f"alpha {alpha:g}, xi {fraction:g}: all neurons, and without the share of lowest "
-        "IPR that leaves most corrupted rows right",
-        box=box.SIMPLE_HEAD,
+    alpha, fraction = (result.dataset[name].values[0] for name in ("alpha", "label_noise"))
+    rows = []
+    for decay, lanes in result.groups("weight_decay"):
+        middle = np.median(lanes.dataset.pruned.values[:, 0], axis=0)
+        share = np.linspace(0, 1, len(middle))
+        for i in (0, int(np.nanargmax(middle[:, -1]))):
+            rows.append((f"{decay:g}", f"{share[i]:.0%}", *(f"{x:.2f}" for x in middle[i])))
+    print_table(
+        f"alpha {alpha:g}, xi {fraction:g}: all neurons, and without the share of lowest IPR that "
+        "leaves most corrupted rows right",
+        ("weight\ndecay", "removed", *(group.replace(": ", ":\n") for group in GROUPS)),
+        rows,
+        left=0,
+        sections=True,
     )
-    for heading in ("weight decay", "removed", *GROUPS):
-        printed.add_column(heading, justify="right")
-    for decay in np.unique(dataset.weight_decay):
-        pruned = dataset.pruned.values[dataset.weight_decay.values == decay, 0]
-        numbers = np.median(pruned, axis=0)
-        share = np.linspace(0, 1, len(numbers))
-        for i in (0, int(np.nanargmax(numbers[:, -1]))):
-            cells = (f"{x:.2f}" for x in numbers[i])
-            printed.add_row(f"{decay:g}", f"{share[i]:.0%}", *cells)
-    Console().print(printed)
 
 
 if __name__ == "__main__":

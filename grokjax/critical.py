@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.special
-import scipy.stats
+import scipy  # its parts are imported when they are used: together they take as long as jax
 import xarray
 
 from grokjax.checks import (

@@ -15,7 +15,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from grokjax.checks import check_jax_array, check_number, is_concrete, shown
 
@@ -124,7 +123,10 @@ def _checked(logits: Any, labels: Any) -> tuple[jax.Array, jax.Array, Any]:
 
 
 def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    return optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+    # optax looks the answer's logit up, and the gradient of that is a scatter.
+    answer = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
+    chosen = jnp.sum(jnp.where(answer, logits, 0.0), axis=-1)
+    return jax.nn.logsumexp(logits, axis=-1) - chosen
 
 
 def _widest(logits: jax.Array) -> jax.Array:

@@ -21,7 +21,7 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy  # its parts are imported when they are used: together they take as long as jax
 import xarray
 
 from grokjax.checks import (
@@ -355,7 +355,7 @@ def _lanes(grokking_step: Any, watched_step: Any) -> tuple[np.ndarray, np.ndarra
     return grokking_step, watched_step
 
 
-def _censored(grokking_step: np.ndarray, watched_step: np.ndarray) -> scipy.stats.CensoredData:
+def _censored(grokking_step: np.ndarray, watched_step: np.ndarray) -> Any:
     grokked = ~np.isnan(grokking_step)
     return scipy.stats.CensoredData(uncensored=grokking_step[grokked], right=watched_step[~grokked])
 

@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
+# Nearly all of the time goes into compiling, which takes a third less at this level. What users get
+# is tested too: documents and notebooks run without it, and so does `test_company.py`.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax
 import numpy as np
@@ -19,6 +22,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 import grokjax
 from grokjax import command, critical, losses, measures, models, optimizers, tasks
 from grokjax import sweep as sweep_module
+from grokjax.sweep.ledger import Ledger
+from grokjax.sweep.plan import make_plan
 
 P = 11
 
@@ -59,17 +64,41 @@ def sweep(recipe, task, lanes):
     return grokjax.run_sweep(recipe, task, lanes, max_steps=400, eval_every=20, progress=False)
 
 
+def untrained_sweep(recipe, task, lanes, *, directory=None, progress=True, slots="auto", **options):
+    """What `run_sweep` might return, of networks that nobody trained: it takes no time.
+
+    Accuracies are 1 from the second measurement on, and everything else is random.
+    """
+    given = {"stop": grokjax.grokked(), "initial": None, "keep_params": "final", **options}
+    plan = make_plan(recipe, task, lanes, **given)
+    ledger, rng = Ledger(plan), np.random.default_rng(0)
+    right = np.array(["accuracy" in name for name in plan.names])
+    for lane in range(len(plan)):
+        for i in range(len(plan.measure_at)):
+            numbers = rng.uniform(0.1, 0.9, len(plan.names))
+            ledger.add(lane, np.where(right & (i > 0), 1.0, numbers), False, False)
+            if plan.keep_params != "none" and plan.initial is None:
+                params = recipe.model.init(jax.random.key(lane), task.tokens[:1])
+                ledger.kept[lane].append(jax.tree.map(np.asarray, params))
+            elif plan.keep_params != "none":
+                ledger.kept[lane].append(jax.tree.map(lambda x, i=lane: x[i], plan.initial))
+    ledger.origin = {"device": "cpu", "device_count": 1, "slots": 1, "vectorize": 0}
+    ledger.costs |= {"slot_steps": int(ledger.step.sum()), "wall_seconds": 1.0}
+    return ledger.result(np.arange(len(plan)))
+
+
 @pytest.fixture
 def interrupt(monkeypatch):
     """A function that interrupts the n-th sweep from now, as Ctrl-C would.
 
-    Its last lane has not begun, and with `running` the one before is still in training. The
-    function returns a list that grows with every sweep that begins.
+    Its last lane has not begun, and with `running` the one before is still in training. Sweeps are
+    not trained, unless it says `trained`. The function returns a list that grows with every sweep
+    that begins.
     """
-    run = sweep_module.run_sweep
+    real = sweep_module.run_sweep
 
-    def interrupt(number, *, running=False):
-        begun = []
+    def interrupt(number, *, running=False, trained=False):
+        begun, run = [], real if trained else untrained_sweep
 
         def run_sweep(recipe, task, lanes, **options):
             begun.append(lanes)
@@ -83,7 +112,7 @@ def interrupt(monkeypatch):
             result.dataset.attrs["interrupted"] = 1
             raise grokjax.SweepInterrupted("interrupted by a test", result)
 
-        for module in (grokjax, command, critical):
+        for module in (grokjax, command.sweeps, critical):
             monkeypatch.setattr(module, "run_sweep", run_sweep)
         return begun
 

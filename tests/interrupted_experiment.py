@@ -31,7 +31,7 @@ def main():
         begun.append(args)
         return run_sweep(*args, **options, observe=told)
 
-    command.run_sweep = critical.run_sweep = slowly
+    command.sweeps.run_sweep = critical.run_sweep = slowly
     sys.argv = [name, *sys.argv[4:]]
     module = importlib.import_module(f"experiments.{name}")
     command.run_as_command(getattr(module, name.split(".")[-1]))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import grokjax
-from experiments.alpha_sweep import SCALES, alpha_sweep, draw, print_table, variants
+from experiments.alpha_sweep import ALPHAS, DEEP, alpha_sweep, print_steps, variants
+from grokjax import plotting
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,9 +35,10 @@ def test_its_dataset_is_labelled(output):
 
 
 def test_its_figure_can_be_drawn_again(output, tmp_path):
-    paths = draw(grokjax.load_result(output), tmp_path)
-    assert [path.name for path in paths] == ["alpha_sweep.png", "alpha_sweep.svg"]
-    assert paths[1].read_bytes() == (output / "alpha_sweep.svg").read_bytes()
+    figure = plotting.alpha_sweep_figure(grokjax.load_result(output))
+    paths = plotting.save(figure, tmp_path, "alpha_sweep")
+    for path in paths:
+        assert path.read_bytes() == (output / path.name).read_bytes()
 
 
 def test_every_variant_trains(tmp_path):
@@ -54,12 +56,14 @@ def test_every_variant_trains(tmp_path):
 
 
 def test_scales_are_those_that_are_documented():
-    quick, paper = SCALES["quick"], SCALES["paper"]
-    assert {"gradient_descent", "momentum", "adamw"} <= set(quick.optimizers)
-    assert len(quick.alphas) >= 8
-    assert quick.seeds >= 3
-    assert (paper.p, paper.width, paper.seeds) == (97, 500, 5)
-    np.testing.assert_allclose(paper.alphas, np.arange(0.2, 0.91, 0.05))
+    quick, paper = (alpha_sweep.values_at(scale, {}) for scale in ("quick", "paper"))
+    assert {"gradient_descent", "momentum", "adamw"} <= set(quick["optimizers"])
+    assert len(quick["alphas"]) >= 8
+    assert quick["seeds"] >= 3
+    assert (paper["p"], paper["width"], paper["seeds"]) == (97, 500, 5)
+    np.testing.assert_allclose(ALPHAS, np.arange(0.2, 0.91, 0.05))
+    deep = alpha_sweep.values_at("quick", {"model": "mlp"})
+    assert (deep["p"], deep["width"]) == (DEEP["quick"]["p"], 128)
 
 
 def test_an_interrupted_table_claims_no_more_than_was_watched(interrupt, tmp_path, capsys):
@@ -76,7 +80,7 @@ def test_an_interrupted_table_claims_no_more_than_was_watched(interrupt, tmp_pat
     rows = [line.split() for line in out.splitlines() if line.startswith(" momentum")]
     assert [row[-6:-3] for row in rows] == [["0", "of", "2"], ["0", "of", "1"]]
     dataset.watched_step.values[-1] = 7  # of the other cells it is 20
-    print_table(grokjax.SweepResult(dataset))
+    print_steps(grokjax.SweepResult(dataset))
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if "0.80" in line]
     assert [row[2:4] for row in rows] == [[">", "20"], [">", "7"]]
     assert "interrupted in sweep 2" in out

@@ -1,47 +1,82 @@
 """A function as a command: its options, its end, and the report on its sweeps."""
 
+import inspect
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
 
 import grokjax
-from grokjax import command
-from grokjax.command import Sweeps, check_option, choose, override, run_as_command
+from grokjax import command, plotting
+from grokjax.command import check_option, choose, run_as_command
 
 # --------------------------------------------------------------------------------------------
 # Options
 # --------------------------------------------------------------------------------------------
 
 
-class Setting(NamedTuple):
-    """One field of every kind."""
+@command.experiment(
+    "somewhere",
+    paper={"p": 97, "widths": (500, 600)},
+    cases={"kind": {"b": {"quick": {"rate": 7.0}, "paper": {"p": 31}}}},
+)
+def every_kind(
+    study: command.Study,
+    *,
+    p: int = 5,
+    widths: tuple[int, ...] = (8,),
+    rate: float = 0.1,
+    decays: tuple[float, ...] = (0.0,),
+    steps: tuple[int, int] = (2, 2),
+    names: tuple[str, ...] = ("adam",),
+    none: tuple[float, ...] = (),
+    kind: Literal["a", "b"] = "a",
+    batch_size: int | None = None,
+    seed: command.Count = 0,
+    share: command.Share = 0.5,
+    above: Annotated[float, command.Bounds(above=1)] = 2.0,
+    tests: bool = False,
+) -> tuple[command.Study, dict[str, Any]]:
+    """One option of every kind.
 
-    p: int = 5
-    widths: tuple[int, ...] = (8,)
-    rate: float = 0.1
-    decays: tuple[float, ...] = (0.0,)
-    steps: tuple[int, int] = (2, 2)
-    names: tuple[str, ...] = ("adam",)
-    kind: Literal["a", "b"] = "a"
-    batch_size: int | None = None
-    model: dict[str, Any] = {}  # noqa: RUF012  nobody changes it
+    Args:
+      p: the modulus.
+      rate: a rate,
+        on two lines.
+
+    Returns:
+      What it was given.
+    """
+    own = dict(locals())
+    return own.pop("study"), own
 
 
-def test_options_of_every_kind_replace_those_of_the_setting():
-    given = override(
-        Setting(), p=np.int64(7), widths=[3, 9], rate=1, decays=np.array([0.5, 0.0]), steps=(4, 4),
-        names=("sgd", "adam"), kind="b", batch_size=None, model={"layers": 1},
-    )  # fmt: skip
-    assert given == Setting(
-        7, (3, 9), 1.0, (0.5, 0.0), (4, 4), ("sgd", "adam"), "b", None, {"layers": 1}
-    )
-    assert override(Setting(), p=None, widths=None) == Setting()
+def test_an_option_is_what_was_given_or_that_of_the_scale_or_the_default():
+    study, quick = every_kind()
+    assert study == ("every_kind", "quick", Path("results/somewhere"), None, True)
+    assert (quick["p"], quick["widths"], quick["none"]) == (5, (8,), ())
+    study, paper = every_kind("paper", widths=[3, 9], output="there", progress=False)
+    assert (study.scale, study.output, study.progress) == ("paper", Path("there"), False)
+    assert (paper["p"], paper["widths"], paper["rate"]) == (97, (3, 9), 0.1)
+    assert every_kind(kind="b")[1]["rate"] == 7.0
+    assert every_kind(kind="b", rate=1)[1]["rate"] == 1.0
+    assert every_kind("paper", kind="b")[1]["p"] == 31
+
+
+def test_options_of_every_kind_are_taken():
+    given: dict[str, Any] = {
+        "p": np.int64(7), "widths": [3, 9], "rate": 1, "decays": np.array([0.5, 0.0]),
+        "steps": (4, 4), "names": ("sgd", "adam"), "kind": "b", "batch_size": None, "seed": 0,
+        "share": 1, "above": 1.5, "tests": True, "none": (1.0, 2.0),
+    }  # fmt: skip
+    expected = given | {"p": 7, "widths": (3, 9), "decays": (0.5, 0.0)}
+    assert every_kind(**given)[1] == expected
+    assert every_kind(batch_size=3)[1]["batch_size"] == 3
 
 
 @pytest.mark.parametrize(
@@ -50,6 +85,7 @@ def test_options_of_every_kind_replace_those_of_the_setting():
         ({"p": 0}, "p must be a positive integer, got 0"),
         ({"p": 2.5}, "p must be a positive integer, got 2.5"),
         ({"p": True}, "p must be a positive integer, got True"),
+        ({"p": None}, "p must be a positive integer, got None"),
         ({"widths": ()}, r"widths needs at least one value, got \(\)"),
         ({"widths": 8}, "widths needs at least one value, got 8"),
         ({"widths": (8, -1)}, r"widths\[1\] must be a positive integer, got -1"),
@@ -64,11 +100,47 @@ def test_options_of_every_kind_replace_those_of_the_setting():
         ({"names": ("adam", "adam")}, "names has 'adam' twice"),
         ({"names": (3,)}, r"names\[0\] must be text"),
         ({"kind": "c"}, 'kind must be "a" or "b"'),
+        ({"batch_size": 0}, "batch_size must be a positive integer, got 0"),
+        ({"seed": -1}, "seed must be an integer of at least 0, got -1"),
+        ({"share": 1.5}, "share must be a finite number .* got 1.5"),
+        ({"above": 1.0}, "above must be a finite number above 1"),
+        ({"tests": 1}, "tests must be True or False"),
+        ({"scale": "large"}, 'scale must be "quick" or "paper"'),
+        ({"alpha": 0.5}, "every_kind has no option 'alpha'; it has p, widths"),
+        ({"progress": "no"}, "progress must be True or False"),
+        ({"output": ""}, "output"),
     ],
 )
 def test_options_of_a_wrong_kind_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        override(Setting(), **options)
+        every_kind(**options)
+
+
+def test_a_scale_sets_options_only():
+    with pytest.raises(ValueError, match=r"a scale sets \['q'\], which are no options"):
+        command.experiment(paper={"q": 3})(every_kind.__wrapped__)
+
+
+def test_the_help_of_an_experiment_has_every_scale(run):
+    status, out, err = run(every_kind, "--help")
+    words = " ".join(out.replace("│", " ").split())
+    assert (status, err) == (0, "")
+    assert "the modulus. At scale paper: 97. (default: 5)" in words
+    assert "a rate, on two lines. (default: 0.1)" in words
+    assert "At scale paper: 500 600. (default: 8)" in words
+    assert "folder for the dataset" in words
+    assert "the modulus. At scale paper: 97. (default: 97)" in " ".join(
+        run(every_kind, "--scale=paper", "--help")[1].replace("│", " ").split()
+    )
+    assert "(default: 7.0)" in run(every_kind, "--kind", "b", "--help")[1]
+
+
+def test_the_signature_of_an_experiment_is_that_of_its_quick_scale():
+    parameters = inspect.signature(every_kind).parameters
+    assert next(iter(parameters)) == "scale"
+    assert list(parameters)[-3:] == ["output", "checkpoints", "progress"]
+    assert parameters["p"].default == 5
+    assert "Returns:\n  What it was given." in every_kind.__doc__
 
 
 @pytest.mark.parametrize(
@@ -122,6 +194,34 @@ def test_a_command_calls_its_function(run):
     assert run(experiment, "--seeds", "3", "--widths", "4", "5") == (0, "3 (4, 5) a\n", "")
 
 
+CACHES = """
+import jax
+from grokjax.command import run_as_command
+def main():
+    "Says where compiled programs are kept."
+    print(jax.config.jax_compilation_cache_dir)
+run_as_command(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "expected"),
+    [
+        ([], {}, "{home}/.cache/grokjax"),
+        ([], {"XDG_CACHE_HOME": "{home}/there"}, "{home}/there/grokjax"),
+        ([], {"JAX_COMPILATION_CACHE_DIR": "{home}/mine"}, "{home}/mine"),
+        (["--no-cache"], {}, "None"),
+    ],
+)
+def test_compiled_programs_are_kept(arguments, variable, expected, tmp_path):
+    kept = {k: v for k, v in os.environ.items() if k not in ("XDG_CACHE_HOME",)}
+    given = {name: value.format(home=tmp_path) for name, value in variable.items()}
+    command = [sys.executable, "-c", CACHES, *arguments]
+    environment = {**kept, "HOME": str(tmp_path), **given}
+    out = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert out.stdout == expected.format(home=tmp_path) + "\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -131,8 +231,9 @@ def test_a_command_calls_its_function(run):
         (["--seeds", "many"], "error: "),
         (["--seeds", "2", "--seeds", "3"], "error: --seeds is given twice"),
         (["--extra_names=a", "--extra-names", "b"], "error: --extra-names is given twice"),
-        (["--sedes", "3"], "error: "),
-        (["--widths", "4", "--colour", "red"], "error: "),
+        (["--sedes", "3"], "error: there is no option --sedes; did you mean --seeds?"),
+        (["--width", "4"], "error: there is no option --width; did you mean --widths?"),
+        (["--widths", "4", "--colour", "red"], "error: there is no option --colour; --help lists"),
     ],
 )
 def test_a_bad_command_line_is_one_line(run, arguments, line):
@@ -247,7 +348,7 @@ def faked(monkeypatch, sweep):
                 raise outcome
             return outcome
 
-        monkeypatch.setattr(command, "run_sweep", run_sweep)
+        monkeypatch.setattr(command.sweeps, "run_sweep", run_sweep)
 
     return faked
 
@@ -262,117 +363,188 @@ def cut_short(result):
 LANES = {"seed": range(3), "alpha": [0.5] * 3}
 
 
-def report(sweeps, output):
-    """The report of an experiment that draws nothing and prints how many networks there are."""
-    return sweeps.report(
-        output, lambda result, output: [output / "figure"], lambda result: print(len(result.params))
-    )
+@pytest.fixture
+def study(tmp_path):
+    return command.Study("study", "quick", tmp_path, None, True)
 
 
-def test_sweeps_are_joined_saved_drawn_and_printed(faked, sweep, tmp_path, capsys):
+def line(result):
+    """A figure."""
+    figure, ax = plotting.new_figure()
+    ax.plot(result.dataset.seed)
+    return figure
+
+
+def count(result):
+    """A table."""
+    print(result.dataset.sizes["lane"])
+
+
+def report(study, *runs, figures=line, table=count, end=None, **options):
+    """The block of an experiment: sweeps with these options, and then an error."""
+    with study.sweeps(figures, table, **options) as sweeps:
+        for run in runs:
+            sweeps.run(None, None, LANES, **run)
+        if end is not None:
+            raise end
+    return sweeps.result
+
+
+def test_sweeps_are_joined_saved_drawn_and_printed(faked, sweep, study, tmp_path, capsys):
     faked(sweep.select([0, 1]), sweep.select([2]), sweep.select([3, 4]))
-    with Sweeps() as sweeps:
+    with study.sweeps(line, count) as sweeps:
         for name in ("first", "second"):
             run = {"title": f"{name} sweep", "columns": {"name": name}, "max_steps": 9}
-            sweeps.run(None, None, LANES, **run, progress=name == "first")
+            sweeps.run(None, None, LANES, **run)
         prepared = sweeps.run(None, None, LANES, kept=False)
-    result = report(sweeps, tmp_path)
     assert prepared.dataset.sizes["lane"] == 2
-    assert result.dataset.name.values.tolist() == ["first", "first", "second"]
-    assert "interrupted" not in result.dataset.attrs
-    assert grokjax.load_result(tmp_path).dataset.identical(result.dataset)
-    assert capsys.readouterr().out.splitlines() == [
-        "first sweep: 3 networks, at most 9 steps each", "2", f"{tmp_path / 'results.nc'}",
-        f"{tmp_path / 'figure'}",
-    ]  # fmt: skip
+    assert sweeps.result.dataset.name.values.tolist() == ["first", "first", "second"]
+    assert "interrupted" not in sweeps.result.dataset.attrs
+    assert grokjax.load_result(tmp_path).dataset.identical(sweeps.result.dataset)
+    out = capsys.readouterr().out.splitlines()
+    assert out[:2] == [
+        f"{name} sweep: 3 networks, at most 9 steps each" for name in ("first", "second")
+    ]
+    assert out[2:5] == ["3", f"{tmp_path / 'results.nc'}", f"{tmp_path / 'study.png'}"]
+    assert all(Path(path).exists() for path in out[3:])
+
+
+def test_a_part_has_a_folder_and_figures_have_names(faked, sweep, study, tmp_path, capsys):
+    faked(sweep)
+    with study._replace(progress=False).sweeps({"a": line, "b": line}, None, part="x") as sweeps:
+        sweeps.run(None, None, LANES, title="not shown")
+    assert {"results.nc", "a.png", "b.svg"} <= {path.name for path in (tmp_path / "x").iterdir()}
+    assert "not shown" not in capsys.readouterr().out
+
+
+def test_checkpoints_of_a_sweep_are_a_folder_among_those_of_the_study(monkeypatch, sweep, study):
+    given = []
+
+    def run_sweep(*args, **options):
+        given.append(options["directory"])
+        return sweep
+
+    monkeypatch.setattr(command.sweeps, "run_sweep", run_sweep)
+    for place in (None, Path("there")):
+        with study._replace(checkpoints=place).sweeps(None, None) as sweeps:
+            sweeps.run(None, None, LANES, checkpoints="first")
+    assert given == [None, Path("there/first")]
 
 
 @pytest.mark.parametrize("running", [False, True])
 def test_an_interruption_is_reported_and_then_raised(running, faked, sweep, tmp_path, capsys):
+    study = command.Study("study", "quick", tmp_path, tmp_path / "there", True)
     faked(sweep.select([0, 1]), cut_short(sweep.select([2, 3])), sweep)
-    with Sweeps(running=running) as sweeps:
-        for number in range(3):
-            sweeps.run(None, None, LANES, columns={"number": number}, directory=tmp_path / "there")
-    line = "interrupted in sweep 2, with 1 of its 3 networks finished"
-    message = f"{line}: what was finished is in {tmp_path}; the same call goes on from its check"
-    with pytest.raises(grokjax.SweepInterrupted, match=message) as raised:
-        report(sweeps, tmp_path)
+    message = "interrupted in sweep 2, with 1 of its 3 networks finished"
+    end = f"{message}: what was finished is in {tmp_path}; the same command goes on from its check"
+    with pytest.raises(grokjax.SweepInterrupted, match=end) as raised:
+        report(study, *({"columns": {"number": n}} for n in range(3)), running=running)
     result = raised.value.result
     assert result.dataset.number.values.tolist() == [0, 0, 1, 1][: 3 + running]
     assert ("interrupted" in result.dataset.outcome.values) == running
     assert grokjax.load_result(tmp_path).dataset.attrs["interrupted"] == 1
-    assert capsys.readouterr().out.splitlines()[1] == line
+    assert capsys.readouterr().out.splitlines()[1] == message
 
 
-def test_an_interruption_between_sweeps_keeps_those_before(faked, sweep, tmp_path, capsys):
+def test_an_interruption_between_sweeps_keeps_those_before(faked, sweep, study, capsys):
     faked(sweep.select([0, 1]))
-    with Sweeps() as sweeps:
-        sweeps.run(None, None, LANES)
-        raise KeyboardInterrupt
     with pytest.raises(grokjax.SweepInterrupted, match="interrupted after sweep 1: what was") as e:
-        report(sweeps, tmp_path)
+        report(study, {}, end=KeyboardInterrupt())
     assert e.value.result.dataset.attrs["interrupted"] == 1
     assert "interrupted" not in sweep.dataset.attrs
     assert "interrupted after sweep 1" in capsys.readouterr().out
 
 
-def test_an_interruption_of_what_is_computed_of_networks_keeps_them(faked, sweep, tmp_path):
+def test_an_interruption_of_what_is_computed_of_networks_keeps_them(faked, sweep, study, tmp_path):
     def doubled(result):
         if result.dataset.sizes["lane"] == 1:
             raise KeyboardInterrupt
         return grokjax.SweepResult(result.dataset.assign(doubled=2 * result.dataset.seed))
 
     faked(sweep.select([0, 1]), sweep.select([2]))
-    with Sweeps() as sweeps:
-        for number in range(2):
-            sweeps.run(None, None, LANES, columns={"number": number}, then=doubled)
+    runs = [{"columns": {"number": number}, "then": doubled} for number in range(2)]
     with pytest.raises(grokjax.SweepInterrupted, match="interrupted after sweep 2"):
-        sweeps.report(tmp_path, lambda result, output: [], print)
+        report(study, *runs, figures=None, table=print)
     saved = grokjax.load_result(tmp_path).dataset
     assert saved.number.values.tolist() == [0, 0, 1]
     np.testing.assert_array_equal(saved.doubled, [0, 2, np.nan])
 
 
 @pytest.mark.parametrize("prepares", [False, True])
-def test_an_interruption_without_a_finished_network_ends_the_block(prepares, faked, sweep):
+def test_an_interruption_without_a_finished_network_ends_the_block(prepares, faked, sweep, study):
     faked(cut_short(sweep.select([0])))
-    with (
-        pytest.raises(grokjax.SweepInterrupted, match=r"0 of its 3 .* nothing is written\.") as e,
-        Sweeps(running=prepares) as sweeps,
-    ):
-        sweeps.run(None, None, LANES, kept=not prepares)
+    with pytest.raises(grokjax.SweepInterrupted, match=r"0 of its 3 .* nothing is written\.") as e:
+        report(study, {"kept": not prepares}, running=prepares)
     assert e.value.result.dataset.sizes["lane"] == 1
+    assert not list(study.output.iterdir())
 
 
-def test_a_figure_that_needs_more_networks_is_left_out(faked, sweep, tmp_path, capsys):
+def no_such_row(result):
+    """Needs more networks than there are."""
+    raise IndexError("no such row")
+
+
+def test_a_figure_that_needs_more_networks_is_left_out(faked, sweep, study, capsys):
     faked(cut_short(sweep))
-    with Sweeps() as sweeps:
-        sweeps.run(None, None, LANES)
-
-    def draw(result, output):
-        raise IndexError("no such row")
-
     with pytest.raises(grokjax.SweepInterrupted):
-        sweeps.report(tmp_path, draw, lambda result: print("a table"))
+        report(study, {}, figures=no_such_row, table=lambda result: print("a table"))
     out = capsys.readouterr().out
     assert out.startswith("no figure of so few networks (IndexError: no such row)\na table\n")
-    assert (tmp_path / "results.nc").exists()
+    assert (study.output / "results.nc").exists()
 
 
-def test_a_figure_of_all_networks_may_not_fail(faked, sweep, tmp_path):
+def test_a_figure_of_all_networks_may_not_fail(faked, sweep, study):
     faked(sweep)
-    with Sweeps() as sweeps:
-        sweeps.run(None, None, LANES)
     with pytest.raises(IndexError):
-        sweeps.report(tmp_path, lambda result, output: [][0], print)
+        report(study, {}, figures=no_such_row)
 
 
-def test_an_error_is_no_interruption(faked, sweep):
+def test_an_error_is_no_interruption(faked, sweep, study):
     faked(sweep, ValueError("alpha"))
-    sweeps = Sweeps()
-    sweeps.run(None, None, LANES)
-    with pytest.raises(ValueError, match="alpha"), sweeps:
-        sweeps.run(None, None, LANES)
+    with pytest.raises(ValueError, match="alpha"):
+        report(study, {}, {})
+    assert not list(study.output.iterdir())
+
+
+def test_a_block_without_sweeps_is_refused(study):
+    with pytest.raises(ValueError, match="no sweep was run"):
+        report(study)
+
+
+# --------------------------------------------------------------------------------------------
+# Tables
+# --------------------------------------------------------------------------------------------
+
+
+def test_a_table_fits_a_terminal_of_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [("first", 1, "12,345 (1 to 2)"), ("first", 2, ""), ("a name that is long " * 4, 3, "x")]
+    command.print_table("title", ("name", "number", "spread"), rows, sections=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("12,345 (1 to 2)" in text for text in lines) == 1
+    first, second = (next(i for i, x in enumerate(lines) if f" {n} " in x) for n in "23")
+    assert not lines[first + 1].strip()  # between sections
+    assert second > first + 1
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [
+        (1234.5, "1,234"), (1e6, "1,000,000"), (99.94, "99.9"), (0.12345, "0.123"), (0, "0"),
+        (-0.0, "0"), (3e-7, "3.0e-07"), (np.inf, "inf"),
+    ],
+)  # fmt: skip
+def test_a_number_has_the_digits_that_count(x, text):
+    assert command.number(x) == text
+
+
+def test_a_spread_is_a_median_between_extremes():
+    assert command.spread([3.0, 1.0, np.nan, 2.0]) == "2 (1 to 3)"
+    assert command.spread([1000, 3000, 2000], lines=True) == "2,000\n1,000-3,000"
+    assert command.spread([0.5, 0.5]) == "0.5"
+    assert command.spread([0.123, 0.456], ".1f") == "0.3 (0.1 to 0.5)"
+    assert command.spread([np.nan]) == ""
 
 
 def test_check_option_leaves_other_kinds_alone():

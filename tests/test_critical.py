@@ -212,10 +212,10 @@ def test_an_interrupted_search_carries_its_finished_rounds(
     found, recipe, task, interrupt, tmp_path
 ):
     whole, _ = found
-    interrupt(2)
+    interrupt(2, trained=True)
     with pytest.raises(SearchInterrupted, match=r"after 1 finished rounds; .*directory=.* goes on"):
         critical_alpha(recipe, task, NUMBERS, directory=tmp_path, **SEARCH)
-    interrupt(2)
+    interrupt(2, trained=True)
     with pytest.raises(KeyboardInterrupt, match="with directory= it could go on") as raised:
         critical_alpha(recipe, task, NUMBERS, **SEARCH)
     data = raised.value.result
@@ -229,7 +229,7 @@ def test_an_interrupted_search_carries_its_finished_rounds(
 
 
 def test_a_search_that_is_interrupted_at_once_knows_nothing(recipe, task, interrupt):
-    interrupt(1)
+    interrupt(1, trained=True)
     with pytest.raises(SearchInterrupted) as raised:
         critical_alpha(recipe, task, NUMBERS, **SEARCH)
     data = raised.value.result

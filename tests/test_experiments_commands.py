@@ -29,7 +29,7 @@ WRONG = {
     ],
     "data_efficiency.settings": [
         ("--names", ONCE),
-        ("--names adam adam", "settings has 'adam' twice"),
+        ("--names adam adam", "names has 'adam' twice"),
         ("--family optimizers --names dropout", "unknown setting 'dropout'"),
     ],
     "data_efficiency.weight_decay": [
@@ -41,7 +41,7 @@ WRONG = {
         ("--moduli 11 11", "moduli has 11 twice"),
         ("--moduli 11 1", "p must be an integer of at least 2, got 1"),
         ("--decays 0 -1", "decays[1] must be a finite number of at least 0"),
-        ("--network rnn", "unknown network 'rnn'"),
+        ("--network rnn", "invalid choice 'rnn'"),
         ("--tolerance 2", "tolerance must be a finite number"),
         ("--max-lanes 3", "max_lanes=3 is less than one round"),
     ],
@@ -77,13 +77,13 @@ WRONG = {
     ],
     "gromov.functions": [
         ("--names nm n-m", "unknown function 'n-m'"),
-        ("--names nm nm", "functions has 'nm' twice"),
+        ("--names nm nm", "names has 'nm' twice"),
         ("--p 3", "alpha=0.96 leaves no test row"),
     ],
     "gromov.ipr": [("--eval-every -1", "eval_every must be a positive integer")],
     "gromov.phases": [
         ("--alphas 0.8 1.0", "alpha=1.0 is not a fraction"),
-        ("--alphas 0.8", "Error parsing --alphas"),
+        ("--alphas 0.8", "Missing value for argument '--alphas'. Expected 2 values."),
         ("--max-steps 5 0", "max_steps[1] must be a positive integer"),
         ("--adamw {tmp}/nowhere", "no result at"),
     ],
@@ -108,7 +108,7 @@ WRONG = {
         ("--probe 0", "probe must be a positive integer"),
         ("--adamw-steps 0", "adamw_steps must be a positive integer"),
     ],
-    "lazy_rich.laziness": [("--laziness 1 0", "laziness must be a finite number above 0")],
+    "lazy_rich.laziness": [("--laziness 1 0", "laziness[1] must be a finite number above 0")],
     "lazy_rich.nonlinearity": [
         ("--nonlinearity 0.5 1.5", "fraction must be a finite number above 0 and of at most 1"),
         ("--network rnn", "invalid choice 'rnn'"),

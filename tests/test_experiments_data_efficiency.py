@@ -1,28 +1,41 @@
 """The experiments of data efficiency at a size that takes seconds: numbers, files, redrawing."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
 import xarray
 
 import grokjax
-from experiments.data_efficiency.settings import FAMILIES, SCALES, best_accuracies, settings
-from experiments.data_efficiency.weight_decay import rollbacks, weight_decay
-from grokjax import tasks, train
+from experiments.data_efficiency.common import transformer
+from experiments.data_efficiency.settings import best_accuracies, build_settings, draw, settings
+from experiments.data_efficiency.weight_decay import draw as draw_rollbacks
+from experiments.data_efficiency.weight_decay import weight_decay, with_rollbacks
+from grokjax import models, tasks, train
+from grokjax.command import Study
 
 P = 7
+PAPER = settings.values_at("paper", {})
+
+
+def paper_settings(model=None):
+    numbers = (PAPER["learning_rate"], PAPER["weight_decay"], PAPER["small_batch"])
+    return build_settings(model or models.Transformer(97), *numbers)
+
+
 PANELS = [
     (scale, family, name)
     for scale, family in (("quick", "regularizers"), ("paper", "optimizers"))
-    for name in FAMILIES[family](SCALES[scale])
+    for name in paper_settings()[family]
 ]
 
 
 @pytest.mark.parametrize(("scale", "family", "name"), PANELS)
 def test_every_setting_can_be_trained(scale, family, name):
     """Traced only: names of all columns, and shapes through a training step."""
-    chosen = SCALES[scale]._replace(p=P)
-    _, recipe, columns = FAMILIES[family](chosen)[name]
+    model = transformer(Study("", scale, Path(), None, False), P)
+    _, recipe, columns = paper_settings(model)[family][name]
     task = tasks.modular_addition(P)
     table = train.check_lanes(recipe, task, grokjax.grid(alpha=0.5, warmup=10, **columns))
     lane = jax.tree.map(lambda leaf: leaf[0], table.lanes)
@@ -37,7 +50,7 @@ def test_every_setting_can_be_trained(scale, family, name):
 
 
 def test_the_settings_are_those_of_the_sources():
-    figure = FAMILIES["regularizers"](SCALES["paper"])
+    figure = paper_settings()["regularizers"]
     assert len(figure) == 9
     assert len({setting.title for setting in figure.values()}) == 9
     number = lambda column: {
@@ -57,7 +70,7 @@ def test_the_settings_are_those_of_the_sources():
         "update_noise",
     ]
 
-    table = FAMILIES["optimizers"](SCALES["paper"])
+    table = paper_settings()["optimizers"]
     assert len({setting.title for setting in table.values()}) == len(table) == 9
     rates = {name: setting.columns["learning_rate"] for name, setting in table.items()}
     assert rates.pop("low_rate") == pytest.approx(1e-4)
@@ -68,9 +81,7 @@ def test_the_settings_are_those_of_the_sources():
     assert [name for name, x in table.items() if x.columns["dropout"] == 0] == ["no_dropout"]
 
 
-def test_settings(tmp_path):
-    from experiments.data_efficiency.settings import draw
-
+def test_settings_differ_in_what_they_name(tmp_path):
     result = settings(
         names=("low_rate", "decay_to_zero"),
         p=P,
@@ -94,11 +105,13 @@ def test_settings(tmp_path):
     # Settings of one recipe share their programs.
     kept = grokjax.load_result(tmp_path / "checkpoints" / "regularizers" / "decay_to_zero")
     assert kept.dataset.attrs["compilations"] == 0
-    paths = draw(grokjax.load_result(tmp_path / "regularizers"), tmp_path)
-    assert [path.name for path in paths] == ["data_efficiency.png", "data_efficiency.svg"]
-    for path in paths:
-        assert path.stat().st_size > 5000
-        assert (tmp_path / "regularizers" / path.name).exists()
+    panels = draw(grokjax.load_result(tmp_path / "regularizers")).axes
+    assert [ax.get_title("left") for ax in panels] == list(best)
+    for ax, values in zip(panels, best.values(), strict=True):
+        drawn = [line.get_ydata() for line in ax.lines]
+        for expected in (values.ravel(), np.median(values, axis=1), [1 / P, 1 / P]):
+            assert any(np.array_equal(y, expected) for y in drawn)
+    assert (tmp_path / "regularizers" / "regularizers.png").exists()
 
 
 def test_settings_that_are_finished_survive_an_interruption(interrupt, tmp_path, capsys):
@@ -111,7 +124,7 @@ def test_settings_that_are_finished_survive_an_interruption(interrupt, tmp_path,
     best = best_accuracies(grokjax.load_result(tmp_path / "regularizers"))
     assert list(best) == ["learning rate 0.001", "decay 1 to zero"]
     assert [np.isnan(values).sum(axis=1).tolist() for values in best.values()] == [[0, 0], [0, 2]]
-    assert (tmp_path / "regularizers" / "data_efficiency.png").exists()
+    assert (tmp_path / "regularizers" / "regularizers.png").exists()
     out = capsys.readouterr().out
     assert "interrupted in sweep 2, with 2 of its 4 networks finished" in out
     assert "nan" not in out
@@ -130,6 +143,7 @@ def result_of(*curves):
                 "test_accuracy": (("lane", "time"), np.array(curves, float)),
                 "final_step": ("lane", 10 * (measured.sum(axis=1) - 1)),
                 "outcome": ("lane", ["underfit"] * len(curves)),
+                "watched_step": ("lane", np.zeros(len(curves))),
             },
             {
                 "step": ("time", 10 * np.arange(len(curves[0]))),
@@ -142,7 +156,7 @@ def result_of(*curves):
 
 def test_rollbacks_are_falls_after_generalization():
     nan = np.nan
-    table = rollbacks(
+    result = with_rollbacks(
         result_of(
             [0.1, 0.4, 0.99, 1.0, 1.0, 1.0, 1.0, 1.0],  # none
             [0.1, 1.0, 0.4, 0.3, 0.9, 0.2, 0.6, 0.7],  # two, of three measurements
@@ -150,15 +164,23 @@ def test_rollbacks_are_falls_after_generalization():
             [0.1, 0.995, 0.5, 0.49, 0.6, nan, nan, nan],  # it diverged
         )
     )
-    np.testing.assert_array_equal(table.generalization_step, [20, 10, nan, 10])
-    np.testing.assert_array_equal(table.rollbacks, [0, 2, 0, 1])
-    np.testing.assert_allclose(table.low_share, [0, 3 / 7, nan, 1 / 4])
-    np.testing.assert_allclose(table.final_accuracy, [1.0, 0.7, 0.4, 0.6])
+    np.testing.assert_array_equal(result.dataset.generalization_step, [20, 10, nan, 10])
+    np.testing.assert_array_equal(result.dataset.rollbacks[1], [0, 0, 1, 1, 1, 2, 2, 2])
+    np.testing.assert_array_equal(result.final("rollbacks"), [0, 2, 0, 1])
+    np.testing.assert_allclose(result.dataset.low_share, [0, 3 / 7, nan, 1 / 4])
 
 
-def test_weight_decay(tmp_path):
-    from experiments.data_efficiency.weight_decay import draw
+def test_rollbacks_are_drawn_of_those_that_generalized():
+    figure = draw_rollbacks(result_of([0.1, 1.0, 0.3], [0.1, 0.2, 0.3], [0.1, 0.2, 1.0]))
+    left, right = figure.axes
+    assert [label.get_text() for label in left.get_xticklabels()] == ["0", "0.1", "0.2"]
+    points = lambda ax: [line.get_xydata().tolist() for line in ax.lines]
+    assert [[0, 10], [2, 20]] in points(left)
+    assert [[1, 20]] in points(left)  # censored at the last step
+    assert [[0, 1], [2, 0]] in points(right)
 
+
+def test_a_strong_weight_decay_leaves_nothing(tmp_path, capsys):
     result = weight_decay(
         p=P,
         alpha=0.8,
@@ -175,8 +197,8 @@ def test_weight_decay(tmp_path):
     final = result.final("train_loss").values
     assert (final[2:] > 1.5).all()
     assert (final[:2] < 0.5).all()
-    paths = draw(grokjax.load_result(tmp_path), tmp_path / "again")
-    assert [path.name for path in paths] == ["weight_decay.png", "weight_decay.svg"]
-    for path in paths:
-        assert path.stat().st_size > 5000
-        assert (tmp_path / path.name).exists()
+    assert (tmp_path / "weight_decay.png").exists()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in lines if line.startswith(" 30")] == [
+        ["30", "0", "-"], ["30", "1", "-"]
+    ]  # fmt: skip

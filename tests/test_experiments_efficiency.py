@@ -1,20 +1,30 @@
-"""The experiments of circuit efficiency, at a size of seconds: numbers, files, redrawing."""
+"""The experiments of circuit efficiency, at a size of seconds: numbers, pictures, interruptions."""
 
 import importlib
+import typing
 
 import numpy as np
 import pytest
 import xarray
 
 import grokjax
-from experiments.common import cells, spread
-from experiments.efficiency.common import NETWORKS, learning_rate, network
-from experiments.efficiency.critical_alpha import critical_alpha, joined, print_table
+from experiments.common import cells
+from experiments.efficiency.common import Network, networks_for
+from experiments.efficiency.critical_alpha import critical_alpha, joined, print_searches
 from experiments.efficiency.mixture import mixture
-from experiments.efficiency.norms import crossing, groups, growth, mean_interval, norm_at, norms
-from experiments.efficiency.semigrokking import late_rise, semigrokking
+from experiments.efficiency.norms import (
+    KINDS,
+    crossing,
+    curves,
+    growth,
+    mean_interval,
+    norm_at,
+    norms,
+)
+from experiments.efficiency.semigrokking import HIGH, LOW, late_rise, semigrokking
 from experiments.efficiency.ungrokking import ungrokking
-from grokjax import tasks
+from grokjax import plotting, tasks
+from grokjax.command import spread
 from grokjax.critical import SearchInterrupted
 
 P = 11
@@ -25,14 +35,28 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("efficiency")
 
 
-def assert_redraws(name, directory, elsewhere):
-    """The figure is there, and can be drawn again from the saved result alone."""
+def redrawn(name, directory):
+    """The figure, drawn again from the saved result alone."""
+    assert (directory / f"{name}.png").exists()
     draw = importlib.import_module(f"experiments.efficiency.{name}").draw
-    paths = draw(grokjax.load_result(directory), elsewhere)
-    assert [path.name for path in paths] == [f"{name}.png", f"{name}.svg"]
-    for path in paths:
-        assert path.stat().st_size > 5000
-        assert (directory / path.name).exists()
+    with plotting.in_style():
+        return draw(grokjax.load_result(directory))
+
+
+def titles(figure):
+    return [ax.get_title("left") for ax in figure.axes]
+
+
+def explained(figure):
+    """What the legends of a figure explain."""
+    legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()] + figure.legends
+    return {text.get_text() for legend in legends for text in legend.get_texts()}
+
+
+def marks(ax):
+    """The points that are drawn as markers alone: [n, 2]."""
+    alone = [line for line in ax.lines if line.get_linestyle() == "None"]
+    return np.concatenate([line.get_xydata() for line in alone])
 
 
 @pytest.mark.parametrize(
@@ -120,10 +144,9 @@ def test_an_interruption_keeps_the_searches_so_far(interrupt, tmp_path, capsys):
 # --------------------------------------------------------------------------------------------
 
 
-def test_the_mixture_groks_with_unequal_speeds_and_decay(folder, tmp_path):
-    output = folder / "mixture"
+def test_the_mixture_groks_with_unequal_speeds_and_decay(tmp_path, capsys):
     result = mixture(
-        p=P, alpha=0.5, seeds=2, decays=(0.0, 0.1), max_steps=8000, output=output, progress=False
+        p=P, alpha=0.5, seeds=2, decays=(0.0, 0.1), max_steps=8000, output=tmp_path, progress=False
     )
     data = result.dataset
     assert data.sizes["lane"] == 8
@@ -137,13 +160,24 @@ def test_the_mixture_groks_with_unequal_speeds_and_decay(folder, tmp_path):
     assert (peak[~unequal] == start[~unequal]).all()
     assert (last[unequal & ~decays] > start[0]).all()  # never recovers
     assert (last[unequal & decays] < 0.5 * start[0]).all()
-    assert_redraws("mixture", output, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    line = next(line for line in lines if line.split()[:2] == ["10", "0"])
+    assert "never" in line
+    assert line.strip().endswith(spread(last[unequal & ~decays]))
+    figure = redrawn("mixture", tmp_path)
+    assert [title[:12] for title in titles(figure)] == ["$w_{m2} = 1$"] * 2 + ["$w_{m2} = 10"] * 2
+    assert {"weight decay = 0", "weight decay = 0.1", "chance"} <= explained(figure)
+    peaks = [
+        max(line.get_ydata().max() for line in ax.lines if len(line.get_ydata()) > 2)
+        for ax in figure.axes[1::2]
+    ]
+    assert peaks[1] > 1.3 * peaks[0]
 
 
 def test_the_mixture_refuses_networks_that_are_not_trained(tmp_path):
     with pytest.raises(ValueError, match="raise backbone_steps or alpha"):
         mixture(p=P, alpha=0.5, seeds=1, backbone_steps=2, output=tmp_path, progress=False)
-    with pytest.raises(ValueError, match="unknown network 'rnn'"):
+    with pytest.raises(ValueError, match=r"network must be .* got 'rnn'"):
         mixture(network="rnn", output=tmp_path)
 
 
@@ -160,20 +194,22 @@ def trained_norms(folder):
     )  # fmt: skip
 
 
-def test_memorizing_takes_more_weight_with_more_rows(trained_norms, folder, tmp_path):
-    data = trained_norms.dataset
-    inside = groups(trained_norms)
-    assert (data.label_noise.values[inside["memorizing"]] == 1).all()
-    assert (data.label_noise.values[inside["generalizing"]] == 0).all()
-    assert inside["generalizing"].sum() >= 2
-    accuracy = trained_norms.final("test_accuracy").values
-    assert (accuracy[inside["generalizing"]] >= 0.99).all()
+def test_memorizing_takes_more_weight_with_more_rows(trained_norms, folder):
+    found = curves(trained_norms)
+    sizes = {kind: sum(len(x) for (k, *_), (x, _) in found.items() if k == kind) for kind in KINDS}
+    data, accuracy = trained_norms.dataset, trained_norms.final("test_accuracy").values
+    random = data.label_noise.values == 1
+    assert sizes["generalizing"] == (accuracy[~random] >= 0.99).sum() >= 2
     # Random labels say nothing about the other rows.
-    assert accuracy[inside["memorizing"]].mean() < 0.3
+    assert accuracy[random].mean() < 0.3
     memorizing = norm_at(trained_norms, 10.0).sel(kind="memorizing").mean("seed").dropna("alpha")
     assert memorizing.sizes["alpha"] >= 2
     assert (np.diff(memorizing) > 0).all()
-    assert_redraws("norms", folder / "norms", tmp_path)
+    left, right = redrawn("norms", folder / "norms").axes[:2]
+    drawn = sum(line.get_xydata().shape[0] for line in left.lines if line.get_marker() in "os")
+    assert drawn == sum(sizes.values())
+    line = next(line for line in right.lines if line.get_label() == "memorizing")
+    assert (np.diff(line.get_ydata()) > 0).all()
 
 
 def test_norm_at_a_logit_joins_the_decays_of_a_curve():
@@ -217,11 +253,10 @@ def test_growth_and_crossing_of_known_curves():
 # --------------------------------------------------------------------------------------------
 
 
-def test_decay_takes_generalization_away_on_few_rows(folder, tmp_path):
-    output = folder / "ungrokking"
+def test_decay_takes_generalization_away_on_few_rows(tmp_path):
     result = ungrokking(
         networks=("quadratic",), p=P, alpha=0.9, small=(0.1, 0.6), decays=(0.0, 1.0), seeds=2,
-        parent_steps=600, max_steps=300, output=output, progress=False,
+        parent_steps=600, max_steps=300, output=tmp_path, progress=False,
     )  # fmt: skip
     data = result.dataset
     assert data.sizes["lane"] == 8
@@ -230,7 +265,11 @@ def test_decay_takes_generalization_away_on_few_rows(folder, tmp_path):
     few, decays = data.alpha.values == 0.1, data.weight_decay.values == 1
     assert (last[few & decays] < 0.3).all()
     assert (last[few & ~decays] > 0.6).all()
-    assert_redraws("ungrokking", output, tmp_path)
+    figure = redrawn("ungrokking", tmp_path)
+    above = figure.axes[0]
+    assert titles(figure) == ["quadratic", r"$\alpha$ = 0.1, 12 rows"]
+    np.testing.assert_allclose(np.sort(marks(above)[:, 1]), np.sort(last))
+    assert {"weight decay = 0", "weight decay = 1", "chance"} <= explained(figure)
 
 
 def test_ungrokking_refuses_what_cannot_lose_anything(tmp_path):
@@ -242,10 +281,9 @@ def test_ungrokking_refuses_what_cannot_lose_anything(tmp_path):
         )
 
 
-def test_semigrokking(folder, tmp_path):
-    output = folder / "semigrokking"
+def test_more_networks_semigrok_with_decay_and_data(tmp_path, capsys):
     result = semigrokking(
-        p=P, alphas=(0.3, 0.6, 0.85), decays=(0.0, 1.0), seeds=3, max_steps=300, output=output,
+        p=P, alphas=(0.3, 0.6, 0.85), decays=(0.0, 1.0), seeds=3, max_steps=300, output=tmp_path,
         progress=False,
     )  # fmt: skip
     last = result.final("test_accuracy").values.reshape(2, 3, 3)  # decay, alpha, seed
@@ -255,7 +293,15 @@ def test_semigrokking(folder, tmp_path):
     grokked = result.dataset.grokking_step.notnull().values
     assert np.isnan(rise[grokked]).any() or not grokked.any()
     assert np.isfinite(rise[~grokked]).all()
-    assert_redraws("semigrokking", output, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    counts = [line.split()[2:5] for line in lines if line.split()[:1] in (["0"], ["1"])]
+    sides = np.stack([last < LOW, (last >= LOW) & (last <= HIGH), last > HIGH]).sum(-1)
+    np.testing.assert_array_equal(np.array(counts, int), sides.reshape(3, 6).T)
+    figure = redrawn("semigrokking", tmp_path)
+    assert titles(figure) == ["weight decay = 0", "weight decay = 1"]
+    for ax, values in zip(figure.axes, last, strict=True):
+        np.testing.assert_allclose(np.sort(marks(ax)[:, 1]), np.sort(values.ravel()))
+    assert {"median of 3 seeds", "chance", "the middle, 0.1 to 0.9"} <= explained(figure)
 
 
 # --------------------------------------------------------------------------------------------
@@ -275,9 +321,24 @@ def test_critical_alpha_of_several_moduli(tmp_path):
     assert ((found.low <= found.critical_alpha) & (found.critical_alpha <= found.high)).all()
     assert (found.critical_alpha.sel(p=11) < found.critical_alpha.sel(p=7)).all()
     saved = xarray.load_dataset(tmp_path / "results.nc", engine="h5netcdf")
-    paths = draw(saved, tmp_path / "again")
-    assert [path.name for path in paths] == ["critical_alpha.png", "critical_alpha.svg"]
-    assert all(path.stat().st_size > 5000 for path in paths)
+    left, right = draw(saved).axes[:2]
+    np.testing.assert_allclose(marks(left)[:, 0], [7, 11])
+    assert len(right.collections) == 3  # circles of two moduli, and what explains them
+    assert (tmp_path / "critical_alpha.png").exists()
+
+
+def test_a_search_without_an_upper_end_is_a_bound(tmp_path, capsys):
+    from experiments.efficiency.critical_alpha import draw
+
+    found = critical_alpha(
+        moduli=(7,), decays=(0.0,), tolerance=0.9, max_lanes=20, max_steps=2, output=tmp_path,
+        progress=False,
+    )  # fmt: skip
+    assert found.high.item() == 1
+    assert f"above {found.low.item():.3f}" in capsys.readouterr().out
+    figure = draw(found)
+    assert "only a bound: 1 of 1" in explained(figure)
+    assert found.low.item() in marks(figure.axes[0])[:, 1]
 
 
 # --------------------------------------------------------------------------------------------
@@ -286,16 +347,16 @@ def test_critical_alpha_of_several_moduli(tmp_path):
 
 
 @pytest.mark.parametrize("scale", ["quick", "paper"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", typing.get_args(Network))
 def test_networks_fit_their_task(name, scale):
     import jax
 
     task = tasks.modular_addition(7)
-    model = network(name, 7, scale)
+    model, learning_rate = networks_for(7, scale)[name]
     params = jax.eval_shape(model.init, jax.random.key(0), task.tokens[:1])
     assert jax.eval_shape(model.apply, params, task.tokens).shape == (49, 7)
     assert getattr(model, "dropout", 0.0) == 0
-    assert learning_rate(name, scale) > 0
+    assert learning_rate == 1e-3 or scale == "quick" or name == "quadratic"
 
 
 def test_searches_that_were_not_begun_are_nan_and_not_printed(capsys):
@@ -309,15 +370,9 @@ def test_searches_that_were_not_begun_are_nan_and_not_printed(capsys):
     assert table.critical_alpha.dims == ("p", "weight_decay")
     np.testing.assert_array_equal(table.critical_alpha, [[0.5, 0.5], [0.5, np.nan]])
     assert table.n.sel(p=7, weight_decay=3).values.tolist()[1::2] == [3, 4]
-    print_table(table)
+    print_searches(table)
     rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines() if "0.500" in line]
     assert rows == [["7", "0"], ["7", "3"], ["11", "0"]]
-
-
-def test_spread_is_a_median_with_its_range():
-    assert spread(np.array([1.0, np.nan, 3.0, 2.0]), ".0f") == "2 (1 to 3)"
-    assert spread(np.array([2.0, 2.0]), ".0f") == "2"
-    assert spread(np.array([np.nan])) == ""
 
 
 def test_cells_have_a_row_for_each_number_and_nan_where_lanes_are_missing():

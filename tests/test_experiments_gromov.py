@@ -1,4 +1,6 @@
-"""The experiments of Gromov's figures, at a size that takes seconds: numbers, files, redrawing."""
+"""The experiments of Gromov's figures, at a size that takes seconds: numbers, files, figures."""
+
+import importlib
 
 import numpy as np
 import pytest
@@ -7,8 +9,8 @@ import grokjax
 from experiments.gromov.activations import ACTIVATIONS, activations
 from experiments.gromov.activations import accuracies as activation_accuracies
 from experiments.gromov.dynamics import dynamics, findings
-from experiments.gromov.functions import FUNCTIONS, analytic_accuracies, functions, groups
-from experiments.gromov.ipr import ipr, regimes
+from experiments.gromov.functions import FUNCTIONS, analytic_accuracies, functions
+from experiments.gromov.ipr import EDGES, ipr, regimes
 from experiments.gromov.phases import phases, summary
 from experiments.gromov.preactivations import preactivations, tables
 from experiments.gromov.width import NETWORKS, width
@@ -28,8 +30,9 @@ def folder(tmp_path_factory):
 def descent(folder):
     """Gradient descent on most of the table, far enough to memorize some of it."""
     return dynamics(
-        **SIZE, alpha=0.8, max_steps=400, eval_every=40, faster=(1e4,), output=folder / "dynamics"
-    )
+        **SIZE, alpha=0.8, max_steps=400, eval_every=40, faster=(1e4,), output=folder / "dynamics",
+        checkpoints=folder / "checkpoints",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +41,23 @@ def adamw(folder):
     return ipr(**SIZE, alpha=0.85, max_steps=240, eval_every=10, output=folder / "ipr")
 
 
-def assert_redraws(draw, directory, name, elsewhere):
-    """The figure is there, and can be drawn again from the saved result alone."""
-    paths = draw(grokjax.load_result(directory), elsewhere)
-    assert [path.name for path in paths] == [f"{name}.png", f"{name}.svg"]
-    for path in paths:
-        assert path.stat().st_size > 5000
-        assert (directory / path.name).exists()
-    assert (directory / "config.json").exists()
+def redrawn(name, directory):
+    """The axes of the figure of a saved result, drawn again from it alone."""
+    files = {path.name for path in directory.iterdir()}
+    assert files >= {"results.nc", "config.json", f"{name}.png", f"{name}.svg", f"{name}.pdf"}
+    module = importlib.import_module(f"experiments.gromov.{name}")
+    return module.draw(grokjax.load_result(directory)).axes
+
+
+def lines(ax):
+    """What is drawn as lines, by label."""
+    return {line.get_label(): np.asarray(line.get_ydata()) for line in ax.lines}
+
+
+def places(ax):
+    """Where vertical lines are, by label."""
+    vertical = [line for line in ax.lines if line.get_gid() == "vertical"]
+    return {line.get_label(): line.get_xdata()[0] for line in vertical}
 
 
 def test_dynamics_starts_at_one_over_p_and_descends(descent):
@@ -63,10 +75,15 @@ def test_dynamics_finds_the_rate_that_diverges(descent, folder):
     assert edge.outcome.values.tolist() == ["diverged"]
 
 
-def test_dynamics_redraws(descent, folder, tmp_path):
-    from experiments.gromov.dynamics import draw
+def test_dynamics_keeps_checkpoints_of_each_sweep(descent, folder):
+    kept = {path.name for path in (folder / "checkpoints").iterdir()}
+    assert kept == {"seeds", "learning_rates"}
 
-    assert_redraws(draw, folder / "dynamics", "dynamics", tmp_path)
+
+def test_dynamics_draws_the_peak_of_the_test_loss_in_every_panel(descent, folder):
+    axes = redrawn("dynamics", folder / "dynamics")
+    peak = findings(descent)["step of the peak"].median()
+    assert [places(ax) for ax in axes] == [{"peak of the test loss": peak}] * 4
 
 
 def test_ipr_grows_in_four_regimes(adamw):
@@ -81,25 +98,30 @@ def test_ipr_grows_in_four_regimes(adamw):
     assert (ends[:, 1] > ends[:, 0]).all()
 
 
-def test_ipr_redraws(adamw, folder, tmp_path):
-    from experiments.gromov.ipr import draw
+def test_ipr_draws_where_regimes_end_and_the_chance(adamw, folder):
+    axes = redrawn("ipr", folder / "ipr")
+    ends = regimes(adamw.dataset).end.median("lane").values[:3]
+    for ax in axes:
+        assert places(ax) == dict(zip(EDGES, ends, strict=True))
+        assert lines(ax)["chance"][0] == pytest.approx(1 / P)
+    [legend] = axes[0].figure.legends
+    assert {*EDGES, "analytic"} <= {text.get_text() for text in legend.get_texts()}
 
-    assert_redraws(draw, folder / "ipr", "ipr", tmp_path)
 
-
-def test_phases_of_saved_networks(descent, adamw, folder, tmp_path):
-    from experiments.gromov.phases import draw
-
+def test_phases_of_saved_networks(descent, adamw, folder):
     output = folder / "phases"
     result = phases(
         gradient_descent=folder / "dynamics", adamw=folder / "ipr", output=output, progress=False
     )
     assert result.dataset.delta.shape == (4, 64)
     assert np.abs(result.dataset.delta).max() <= np.pi
-    numbers = summary(result.dataset)
-    aligned = numbers.resultant_length.values[numbers.optimizer.values == "AdamW"]
-    assert (aligned > 0.9).all()
-    assert_redraws(draw, output, "phases", tmp_path)
+    numbers = {name: summary(lanes.dataset) for name, lanes in result.groups("optimizer")}
+    assert list(numbers) == ["gradient descent", "AdamW"]
+    assert (numbers["AdamW"].resultant_length > 0.9).all()
+    [ax] = redrawn("phases", output)
+    *_, aligned = (patch.get_data() for patch in ax.patches)
+    assert aligned.values.argmax() == 24  # the middle one of 49
+    assert (aligned.values * np.diff(aligned.edges)).sum() == pytest.approx(1)
 
 
 def test_phases_trains_its_own(tmp_path):
@@ -108,7 +130,7 @@ def test_phases_trains_its_own(tmp_path):
 
 
 def test_phases_refuses_networks_of_two_sizes(folder, descent, tmp_path):
-    with pytest.raises(ValueError, match="different p or width"):
+    with pytest.raises(ValueError, match=r"of one p and width, .* got .*11, 64"):
         phases(
             **(SIZE | {"width": 16}),
             max_steps=(1, 1),
@@ -117,9 +139,7 @@ def test_phases_refuses_networks_of_two_sizes(folder, descent, tmp_path):
         )
 
 
-def test_preactivations_of_saved_networks(folder, descent, tmp_path):
-    from experiments.gromov.preactivations import draw
-
+def test_preactivations_of_saved_networks(folder, descent):
     output = folder / "preactivations"
     result = preactivations(
         p=P, width=64, alpha=0.8, trained=folder / "dynamics", output=output, progress=False
@@ -140,7 +160,13 @@ def test_preactivations_of_saved_networks(folder, descent, tmp_path):
     logits, hidden = tables(result, 2)
     assert logits.shape == (P, P, P)
     assert hidden.shape == (P, P, 64)
-    assert_redraws(draw, output, "preactivations", tmp_path)
+    axes = redrawn("preactivations", output)
+    images = [ax.collections[0].get_array() for ax in axes[:9]]  # row by row, then colour bars
+    np.testing.assert_array_equal(images[2], logits[..., 6])
+    np.testing.assert_array_equal(images[8], hidden[..., 30])
+    # Frequencies around the constant, and most on the diagonal, where they are those of n + m.
+    np.testing.assert_allclose(axes[5].get_xlim(), (-5.5, 5.5))
+    np.testing.assert_array_equal(images[5].argmax(axis=1)[[0, -1]], [0, P - 1])
 
 
 def test_preactivations_refuses_a_seed_that_was_not_run(folder, descent, tmp_path):
@@ -150,9 +176,7 @@ def test_preactivations_refuses_a_seed_that_was_not_run(folder, descent, tmp_pat
         )
 
 
-def test_width(folder, tmp_path):
-    from experiments.gromov.width import draw
-
+def test_width(folder):
     output = folder / "width"
     result = width(
         p=7,
@@ -163,14 +187,20 @@ def test_width(folder, tmp_path):
         max_steps=(20, 20),
         eval_every=10,
         output=output,
+        checkpoints=output / "kept",
         progress=False,
     )
+    kept = {path.name for path in (output / "kept").iterdir()}
+    assert kept == {"adamw_6", "adamw_24", "gradient_descent_6", "gradient_descent_24"}
     values = width_accuracies(result)
     assert tuple(values) == NETWORKS
     assert [x.shape for x in values.values()] == [(2, 1), (2, 2), (2, 2), (2, 3)]
     assert (values["exact"] == 1).all()
     assert values["random phases"][1].mean() > values["random phases"][0].mean()
-    assert_redraws(draw, output, "width", tmp_path)
+    [ax] = redrawn("width", output)
+    for name, accuracy in values.items():
+        np.testing.assert_array_equal(lines(ax)[name], np.median(accuracy, axis=1))
+    assert lines(ax)["chance"][0] == pytest.approx(1 / 7)
 
 
 def assert_interrupted(experiment, output, capsys, line, **options):
@@ -183,6 +213,7 @@ def assert_interrupted(experiment, output, capsys, line, **options):
     out = capsys.readouterr().out
     assert [text for text in out.splitlines() if text.startswith("interrupted")] == [line]
     assert "nan" not in out
+    assert "…" not in out  # what does not fit into a table
     return saved
 
 
@@ -208,7 +239,7 @@ def test_functions_shows_the_functions_that_are_finished(interrupt, tmp_path, ca
         functions, tmp_path, capsys, line,
         names=names, p=7, width=16, alpha=0.6, seeds=2, max_steps=10, eval_every=5,
     )  # fmt: skip
-    cells = [(name, float(alpha)) for name, alpha, _ in groups(interrupted)]
+    cells = [cell for cell, _ in interrupted.groups("function", "alpha")]
     assert cells == [(names[0], 0.6), (names[1], 0.6)]
     assert (tmp_path / "functions.png").exists()
 
@@ -265,9 +296,7 @@ def test_preactivations_shows_the_initial_network_alone(interrupt, tmp_path, cap
     assert (tmp_path / "preactivations.png").exists()
 
 
-def test_activations(folder, tmp_path):
-    from experiments.gromov.activations import draw
-
+def test_activations(folder):
     output = folder / "activations"
     result = activations(p=7, widths=(6, 120), seeds=2, output=output)
     values = activation_accuracies(result)
@@ -275,12 +304,12 @@ def test_activations(folder, tmp_path):
     assert (values["x^2"][1] == 1).all()
     assert (values["x^4"][1] == 1).all()
     assert (values["x^3"][1] < 0.5).all()
-    assert_redraws(draw, output, "activations", tmp_path)
+    [ax] = redrawn("activations", output)
+    np.testing.assert_array_equal(lines(ax)["$x^3$"], np.median(values["x^3"], axis=1))
+    assert lines(ax)["chance"][0] == pytest.approx(1 / 7)
 
 
-def test_functions(folder, tmp_path):
-    from experiments.gromov.functions import draw
-
+def test_functions(folder):
     output = folder / "functions"
     result = functions(
         names=("(n+m)^2", "n^2+m^2+nm"),
@@ -293,12 +322,16 @@ def test_functions(folder, tmp_path):
         output=output,
         progress=False,
     )
-    cells = [(name, round(alpha, 2)) for name, alpha, _ in groups(result)]
-    assert cells == [("(n+m)^2", 0.6), ("n^2+m^2+nm", 0.6), ("n^2+m^2+nm", 0.96)]
+    groups = dict(result.groups("function", "alpha"))
+    assert list(groups) == [("(n+m)^2", 0.6), ("n^2+m^2+nm", 0.6), ("n^2+m^2+nm", 0.96)]
     assert result.dataset.analytic.values[0] == 1
     assert np.isnan(result.dataset.analytic.values[1:]).all()
     assert result.dataset.chance.values[0] == pytest.approx(2 / 7)
-    assert_redraws(draw, output, "functions", tmp_path)
+    axes = redrawn("functions", output)
+    hard = groups["n^2+m^2+nm", 0.96]
+    measured = hard.dataset.test_accuracy.values[0, 1:]  # step 0 has no place on the axis
+    np.testing.assert_array_equal(lines(axes[3])["test accuracy"], measured)
+    assert lines(axes[3])["chance"][0] == pytest.approx(hard.dataset.chance.item())
 
 
 def test_functions_refuses_unknown_names(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import grokjax
 from experiments.lazy_rich.kernel_motion import CHECKPOINTS, at_checkpoints, kernel_motion
 from experiments.lazy_rich.laziness import laziness, medians
-from experiments.lazy_rich.nonlinearity import final_accuracy, groups, nonlinearity
+from experiments.lazy_rich.nonlinearity import compared, final_accuracy, nonlinearity
 
 P = 11
 
@@ -65,7 +65,7 @@ def test_lazier_networks_move_less(knob):
     dataset = knob.dataset
     np.testing.assert_allclose(dataset.learning_rate * dataset.logit_scale**2, 400)
     np.testing.assert_allclose(dataset.train_loss.isel(time=0), 1 / P, rtol=1e-5)
-    table = medians(dataset)
+    table = medians(knob)
     rich, lazy = table.isel(logit_scale=0), table.isel(logit_scale=1)
     assert rich.motion > 5 * lazy.motion
     assert rich.kernel_distance > 5 * lazy.kernel_distance
@@ -77,11 +77,12 @@ def test_lazier_networks_move_less(knob):
 
 def test_rows_and_lambda_are_told_apart(restricted):
     dataset = restricted.dataset
-    fixed_alpha = groups(dataset, rows_fixed=False)
-    assert list(fixed_alpha) == [0.4, 1.0]
-    assert [g.train_rows.values.tolist() for g in fixed_alpha.values()] == [[33] * 2, [91] * 2]
-    fixed_rows = groups(dataset, rows_fixed=True)
-    assert [g.train_rows.values.tolist() for g in fixed_rows.values()] == [[33] * 2] * 2
+    fixed_alpha = compared(restricted, rows_fixed=False).groups("nonlinearity")
+    rows = {value: lanes.dataset.train_rows.values.tolist() for value, lanes in fixed_alpha}
+    assert rows == {0.4: [33] * 2, 1.0: [91] * 2}
+    fixed_rows = compared(restricted, rows_fixed=True).dataset
+    assert fixed_rows.train_rows.values.tolist() == [33] * 4
+    assert fixed_rows.nonlinearity.values.tolist() == [0.4] * 2 + [1.0] * 2
     accuracy = final_accuracy(restricted)
     assert accuracy.dims == ("nonlinearity", "train_rows")
     assert np.isnan(accuracy.sel(nonlinearity=0.4, train_rows=91))
@@ -89,7 +90,7 @@ def test_rows_and_lambda_are_told_apart(restricted):
     assert (accuracy.sel(train_rows=33) < 0.3).all()
     few = dataset.isel(lane=dataset.train_rows.values == 33)
     assert (few.train_accuracy.values[:, -1] == 1).all()
-    final = {value: g.train_loss.values[:, -1].mean() for value, g in fixed_alpha.items()}
+    final = {value: lanes.final("train_loss").values.mean() for value, lanes in fixed_alpha}
     assert final[1.0] > 2 * final[0.4]
 
 
@@ -127,12 +128,62 @@ def test_an_interruption_keeps_the_networks_that_are_finished(
     assert "nan" not in out
 
 
-@pytest.mark.parametrize("name", ["kernel_motion", "laziness", "nonlinearity"])
-def test_figures_redraw(name, motion, knob, restricted, folder, tmp_path):
+def drawn(name, folder):
+    """The panels of a figure that is drawn from what was saved, and the labels in them."""
+    assert {path.stem for path in (folder / name).glob("*.png")} == {name}
     module = importlib.import_module(f"experiments.lazy_rich.{name}")
-    paths = module.draw(grokjax.load_result(folder / name), tmp_path)
-    assert [path.name for path in paths] == [f"{name}.png", f"{name}.svg"]
-    for path in paths:
-        assert path.stat().st_size > 5000
-        assert (folder / name / path.name).exists()
-    assert (folder / name / "config.json").exists()
+    axes = module.draw(grokjax.load_result(folder / name)).axes
+    return axes, [ax.get_legend_handles_labels()[1] for ax in axes]
+
+
+def test_every_panel_of_kernel_motion_has_the_steps_and_the_after_kernels(motion, folder):
+    axes, labels = drawn("kernel_motion", folder)
+    assert len(axes) == 8
+    for ax, optimizer in ((axes[0], "gradient descent"), (axes[4], "AdamW")):
+        assert ax.get_ylabel() == f"{optimizer}, $\\alpha$ = 0.85\naccuracy"
+    lane = motion.dataset.isel(lane=motion.dataset.optimizer.values == "AdamW")
+    for ax, names in zip(axes[4:], labels[4:], strict=True):
+        vertical = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
+        assert vertical["memorized"] == lane.memorization_step
+        assert vertical["grokked"] == lane.grokking_step
+        assert not any("median" in name for name in names)  # of one seed
+    assert "grokked" not in labels[0]  # gradient descent has not
+    assert {"chance", "after-kernel, test"} <= set(labels[4])
+    diamonds = next(line for line in axes[4].lines if line.get_marker() == "D")
+    np.testing.assert_array_equal(diamonds.get_xdata(), lane.checkpoint_step.values[0])
+    np.testing.assert_array_equal(diamonds.get_ydata(), lane.regression_accuracy.values[0])
+    loss = next(line for line in axes[7].lines if line.get_label() == "test").get_ydata()
+    expected = lane.test_loss.values[0] / lane.test_loss.values[0, 0]
+    np.testing.assert_allclose(loss, expected[np.isfinite(expected)][1:])
+
+
+def test_steps_stand_at_their_laziness_and_missing_ones_are_told(knob, folder):
+    (left, _, right), labels = drawn("laziness", folder)
+    assert left.get_title() == r"$\alpha$ = 0.9"
+    assert left.get_ylabel() == "loss / initial loss"
+    assert "chance" in labels[1]
+    assert any("not reached" in label for label in labels[2])
+    dataset = knob.dataset
+    points = {"^": set(), "o": set()}
+    for line in right.lines:
+        points.get(line.get_marker(), set()).update(zip(*line.get_data(), strict=True))
+    missing = [dataset[name].isnull().values for name in ("memorization_step", "grokking_step")]
+    ends = list(zip(dataset.logit_scale.values, dataset.watched_step.values, strict=True))
+    assert points["^"] == {
+        end for kind in missing for end, no in zip(ends, kind, strict=True) if no
+    }
+    assert (1.0, dataset.memorization_step.values[0]) in points["o"]
+
+
+def test_accuracies_are_drawn_against_rows(restricted, folder):
+    (left, middle, right), labels = drawn("nonlinearity", folder)
+    assert left.get_title() == r"$\alpha$ = 0.75 for all"
+    assert middle.get_title() == "33 training rows for all"
+    assert left.get_ylim() == middle.get_ylim()
+    assert "chance" in labels[2]
+    accuracy = final_accuracy(restricted)
+    medians = [line for line in right.lines if line.get_label() == "_median"]
+    for line, value in zip(medians, (0.4, 1.0), strict=True):
+        expected = accuracy.sel(nonlinearity=value).dropna("train_rows")
+        np.testing.assert_array_equal(line.get_xdata(), expected.train_rows)
+        np.testing.assert_allclose(line.get_ydata(), expected)

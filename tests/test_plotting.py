@@ -1,4 +1,4 @@
-"""Figures: what is drawn, where, and that nothing global changes."""
+"""Figures: what is drawn, where, how it is explained, and that nothing global changes."""
 
 import ast
 import pathlib
@@ -6,6 +6,7 @@ import pathlib
 import matplotlib
 import numpy as np
 import pytest
+import xarray
 
 from grokjax import plotting, survival
 from grokjax.results import SweepResult, build_dataset, concatenate
@@ -55,6 +56,11 @@ def lines(ax, label):
     return [line for line in ax.lines if line.get_label() == label]
 
 
+def drawn(ax):
+    """The lines with data: neither keys of the legend nor lines across the axes."""
+    return [line for line in ax.lines if len(line.get_xdata()) and line.get_gid() is None]
+
+
 def labels(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
@@ -63,7 +69,7 @@ def test_grokking_time_draws_every_lane_once(result):
     (ax,) = plotting.grokking_time(result).axes
     dataset = result.dataset
     (seeds,), (censored,), (diverged,) = (
-        lines(ax, f"_{kind}") for kind in ("grokked", "censored", "diverged")
+        lines(ax, f"_{kind}") for kind in ("reached", "censored", "diverged")
     )
     np.testing.assert_array_equal(seeds.get_ydata(), dataset.grokking_step.dropna("lane"))
     np.testing.assert_array_equal(censored.get_xdata(), [0.3] * 5)
@@ -73,9 +79,9 @@ def test_grokking_time_draws_every_lane_once(result):
     np.testing.assert_array_equal([diverged.get_xdata(), diverged.get_ydata()], [[0.3], [100]])
     assert ax.get_yscale() == "log"
     assert labels(ax) == [
-        "median, 95 % interval",
+        "median of 6 seeds, 95 % interval",
         "one seed",
-        "not grokked (censored)",
+        "not grokked (censored, n/all)",
         "diverged",
     ]
 
@@ -111,7 +117,7 @@ def test_interrupted_lanes_are_drawn_as_censored(result):
     (ax,) = plotting.grokking_time(dataset).axes
     (censored,) = lines(ax, "_censored")
     np.testing.assert_array_equal(censored.get_ydata(), dataset.watched_step[1:])
-    assert labels(ax)[-2:] == ["not grokked (censored)", "not drawn: 1 at step 0"]
+    assert labels(ax)[-2:] == ["not grokked (censored, n/all)", "not drawn: 1 at step 0"]
 
 
 @pytest.mark.parametrize("grokked", [False, True])
@@ -127,17 +133,21 @@ def test_lanes_that_are_all_at_step_0_are_counted(result, grokked):
 def test_too_few_seeds_for_an_interval_give_no_bar(result):
     few = result.dataset.isel(lane=result.dataset.seed.values < 2)
     (ax,) = plotting.grokking_time(few).axes
-    assert labels(ax)[0] == "median"
+    assert labels(ax)[0] == "median of 2 seeds"
     assert all(not c.get_segments() for c in ax.collections)
 
 
-def test_groups_have_their_own_colour_marker_and_place(two):
+def test_groups_stand_at_their_alpha_and_differ_in_colour_marker_and_fill(two):
     (ax,) = plotting.grokking_time(two).axes
     sgd, adamw = lines(ax, "_median")
     assert sgd.get_color() != adamw.get_color()
     assert sgd.get_marker() != adamw.get_marker()
-    assert (sgd.get_xdata() < adamw.get_xdata()).all()  # side by side, near alpha
-    np.testing.assert_allclose(sgd.get_xdata(), ALPHAS, atol=0.02)
+    assert sgd.get_markerfacecolor() == sgd.get_color()
+    assert adamw.get_markerfacecolor() == "white"
+    for line in ax.lines:
+        assert set(line.get_xdata()) <= set(ALPHAS)
+    for bars in ax.collections:
+        assert {x for segment in bars.get_segments() for x in segment[:, 0]} <= set(ALPHAS)
     assert labels(ax)[:2] == ["sgd", "adamw"]
     numbers = plotting.grokking_time(two, by="seed").axes[0]
     assert labels(numbers)[0] == "seed = 0"
@@ -148,13 +158,13 @@ def test_lanes_without_a_group_are_a_group_of_their_own(result):
     decayed = SweepResult(result.dataset.assign_coords(weight_decay=("lane", [0.5] * 18)))
     joined = concatenate([decayed, make(0.5)])
     (ax,) = plotting.grokking_time(joined, by="weight_decay").axes
-    assert labels(ax)[:2] == ["weight_decay = 0.5", "no weight_decay"]
-    counts = [len(line.get_xdata()) for line in lines(ax, "_grokked")]
+    assert labels(ax)[:2] == ["weight decay = 0.5", "no weight decay"]
+    counts = [len(line.get_xdata()) for line in lines(ax, "_reached")]
     assert counts == [12, 12]
     (ax,) = plotting.curves(joined, ["test_loss"], weight_decay=np.nan, seed=0, alpha=0.5).axes
     lane = (joined.dataset.weight_decay.isnull() & (joined.dataset.seed == 0)).values
     lane &= joined.dataset.alpha.values == 0.5
-    expected = joined.dataset.test_loss[lane.argmax()].dropna("time")
+    expected = joined.dataset.test_loss[lane.argmax()].dropna("time")[1:]
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), expected)
     words = joined.dataset.assign_coords(network=("lane", ["mlp"] * 18 + [""] * 18))
     assert labels(plotting.grokking_time(words, by="network").axes[0])[:2] == ["mlp", "no network"]
@@ -163,7 +173,7 @@ def test_lanes_without_a_group_are_a_group_of_their_own(result):
 def test_groups_of_large_numbers_have_names_of_their_own(result):
     seeds = result.dataset.seed.values + 10**7
     (ax,) = plotting.grokking_time(result.dataset.assign_coords(seed=("lane", seeds)), "seed").axes
-    assert labels(ax)[:2] == ["seed = 1e+07", "seed = 10000001"]
+    assert labels(ax)[:2] == ["seed = 10000000", "seed = 10000001"]
     assert len(lines(ax, "_median")) == SEEDS
 
 
@@ -171,12 +181,12 @@ def test_nothing_grokked_can_still_be_drawn(result):
     none = result.dataset.isel(lane=slice(1, SEEDS))
     figure = plotting.alpha_sweep_figure(none)
     figure.draw_without_rendering()
-    assert labels(figure.axes[0]) == ["median", "one seed", "not grokked (censored)"]
+    assert labels(figure.axes[0]) == ["not grokked (censored, n/all)"]
 
 
 def test_accuracy_curves_are_medians_that_outlive_retired_lanes(result):
     ax, colorbar = plotting.accuracy_curves(result).axes
-    assert len(ax.lines) == 2 * len(ALPHAS)
+    assert len(drawn(ax)) == 2 * len(ALPHAS)
     assert [line.get_linestyle() for line in ax.lines[:2]] == ["--", "-"]
     test = ax.lines[3]  # alpha = 0.5: times 300 ... 400
     step, accuracy = test.get_data()
@@ -185,14 +195,14 @@ def test_accuracy_curves_are_medians_that_outlive_retired_lanes(result):
     assert accuracy[step == 320] == 0  # two of six have grokked
     assert (accuracy[step >= 360] == 1).all()  # though those that did have retired
     assert colorbar.get_ylabel().startswith("training fraction")
-    assert labels(ax) == ["train", "test"]
+    assert labels(ax) == ["training", "test", "median of 6 seeds, range"]
 
 
 def test_select_picks_lanes(two):
     dataset = two.dataset
     (ax,) = plotting.accuracy_curves(two, optimizer="adamw", seed=1, alpha=0.5).axes
     chosen = (dataset.optimizer == "adamw") & (dataset.seed == 1) & (dataset.alpha == 0.5)
-    expected = dataset.test_accuracy[chosen.values.argmax()].dropna("time")
+    expected = dataset.test_accuracy[chosen.values.argmax()].dropna("time")[1:]
     np.testing.assert_array_equal(ax.lines[1].get_ydata(), expected)
     with pytest.raises(ValueError, match=r"no lane has optimizer='adam'; .*'adamw'"):
         plotting.accuracy_curves(two, optimizer="adam")
@@ -211,18 +221,23 @@ def test_main_figure_has_one_panel_for_each_group(result, count):
     figure = plotting.alpha_sweep_figure(joined)
     panels = [ax for ax in figure.axes if ax.get_title(loc="left") in names]
     assert [ax.get_title(loc="left") for ax in panels] == names
-    colours = {tuple(line.get_color()) for ax in panels for line in ax.lines}
+    colours = {tuple(line.get_color()) for ax in panels for line in drawn(ax)}
     assert len(colours) == len(ALPHAS)  # one scale for all panels
     figure.draw_without_rendering()
 
 
 def test_curves_have_a_band_from_lowest_to_highest(result):
     (ax,) = plotting.curves(result, ["train_loss", "test_loss"], alpha=0.5, yscale="log").axes
-    assert labels(ax) == ["training loss", "test loss"]
-    assert [line.get_linestyle() for line in ax.lines] == ["--", "-"]
-    assert len(ax.collections) == 2
+    assert labels(ax) == ["training loss", "test loss", "median of 6 seeds, range"]
+    assert [line.get_linestyle() for line in drawn(ax)] == ["--", "-"]
+    lanes = result.dataset.isel(lane=result.dataset.alpha.values == 0.5)
+    for band, name in zip(ax.collections, ("train_loss", "test_loss"), strict=True):
+        _, _, low, high = plotting.over_lanes(lanes, name)
+        y = band.get_paths()[0].vertices[:, 1]
+        assert (y.min(), y.max()) == (low[1:].min(), high[1:].max())
     (single,) = plotting.curves(result, ["test_loss"], alpha=0.5, seed=0).axes
     assert not single.collections
+    assert labels(single) == ["test loss"]  # neither a median nor a range
     with pytest.raises(ValueError, match=r"'loss' was not measured; .*'test_loss'"):
         plotting.curves(result, ["loss"])
 
@@ -253,10 +268,10 @@ def test_ipr_curve_has_the_analytic_reference(result):
 
 
 def test_heatmap_is_symmetric_around_zero_only_for_signed_matrices():
-    signed = plotting.heatmap([[-1.0, 3.0]]).axes[0].images[0]
+    signed = plotting.heatmap([[-1.0, 3.0]]).axes[0].collections[0]
     assert signed.get_clim() == (-3, 3)
     positive = plotting.heatmap([[1.0, 3.0]], colorbar=False)
-    assert positive.axes[0].images[0].get_clim() == (0, 3)
+    assert positive.axes[0].collections[0].get_clim() == (0, 3)
     assert len(positive.axes) == 1
     with pytest.raises(ValueError, match="absolute value"):
         plotting.heatmap(np.zeros((2, 2), complex))
@@ -275,6 +290,10 @@ def test_accuracy_against_width():
     (ax,) = plotting.accuracy_against_width([10, 100], accuracies).axes
     np.testing.assert_allclose(ax.lines[1].get_ydata(), [0.3, 1])
     assert len(ax.collections) == 1
+    assert labels(ax) == ["analytic", "trained", "median of 1 to 3 seeds, range"]
+    (ax,) = plotting.accuracy_against_width([10, 100], {"a": [0.1, 0.9]}, chance=0.2).axes
+    assert labels(ax) == ["a", "chance"]
+    assert lines(ax, "chance")[0].get_ydata() == [0.2, 0.2]
     with pytest.raises(ValueError, match=r"accuracies\['a'\] has shape \(3,\)"):
         plotting.accuracy_against_width([10, 100], {"a": [1, 2, 3]})
 
@@ -282,15 +301,19 @@ def test_accuracy_against_width():
 def test_data_efficiency_has_a_panel_for_each_setting():
     best = {"decay": [[0.2, 0.4, 0.3], [1, 1, 1]], "none": [[0, 0, 0], [0.5, 0.1, 0.2]]}
     best |= {"noise": [[0.1, 0.1, 0.1], [0, 0.9, 0.3]], "one seed": [0.1, 0.6]}
-    figure = plotting.data_efficiency([0.3, 0.6], best)
+    figure = plotting.data_efficiency([0.3, 0.6], best, chance=0.05)
     assert [ax.get_title("left") for ax in figure.axes if ax.axison] == list(best)
     medians = [[0.3, 1], [0, 0.2], [0.1, 0.3], [0.1, 0.6]]
     for ax, own in zip(figure.axes, medians, strict=False):
-        *others, seeds, median = ax.lines
+        *others, seeds, median = drawn(ax)
         np.testing.assert_allclose([line.get_ydata() for line in others], medians)
         np.testing.assert_allclose(median.get_ydata(), own)
         assert len(seeds.get_xdata()) in (2, 6)
-    points = figure.axes[2].lines[-2]
+    explained = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert explained == [
+        "median of 3 seeds", "one seed", "the other settings", "chance",
+    ]  # fmt: skip
+    points = drawn(figure.axes[2])[-2]
     np.testing.assert_allclose(points.get_xdata(), [0.3] * 3 + [0.6] * 3)
     np.testing.assert_allclose(points.get_ydata(), np.ravel(best["noise"]))
     with pytest.raises(ValueError, match=r"accuracies\['a'\] has shape \(3,\)"):
@@ -309,11 +332,12 @@ def test_axes_can_be_given(result):
 
 def test_save_writes_the_same_files_again(result, tmp_path):
     paths = plotting.save(plotting.grokking_time(result), tmp_path / "new", "time")
-    assert [path.name for path in paths] == ["time.png", "time.svg"]
+    assert [path.name for path in paths] == ["time.png", "time.svg", "time.pdf"]
     before = [path.read_bytes() for path in paths]
     plotting.save(plotting.grokking_time(result), tmp_path / "new", "time")
     assert [path.read_bytes() for path in paths] == before
-    assert before[0].startswith(b"\x89PNG")
+    assert [content[:4] for content in before] == [b"\x89PNG", b"<?xm", b"%PDF"]
+    assert not any(b"Date" in content for content in before)
 
 
 def test_a_notebook_shows_the_figure(result):
@@ -324,6 +348,486 @@ def test_nothing_global_changes(result):
     before = dict(matplotlib.rcParams)
     plotting.alpha_sweep_figure(result)
     assert dict(matplotlib.rcParams) == before
+
+
+# --------------------------------------------------------------------------------------------
+# What is explained
+# --------------------------------------------------------------------------------------------
+
+
+def test_curves_on_logarithmic_steps_begin_at_the_first_positive_measurement(result):
+    for ax in (
+        plotting.accuracy_curves(result).axes[0],
+        plotting.curves(result, ["test_loss"], by="seed").axes[0],
+        plotting.curves(result, ["test_loss"]).axes[0],
+    ):
+        assert {line.get_xdata()[0] for line in drawn(ax)} == {STEPS[1]}
+        for band in ax.collections:
+            assert band.get_paths()[0].vertices[:, 0].min() == STEPS[1]
+    linear = plotting.curves(result, ["test_loss"], xscale="linear").axes[0]
+    assert drawn(linear)[0].get_xdata()[0] == 0
+
+
+def test_a_lane_counts_only_from_its_first_measurement(result):
+    dataset = result.dataset.isel(lane=slice(6, 8)).copy(deep=True)
+    dataset.test_loss[0, :5] = np.nan
+    dataset.test_loss[1, 3] = np.nan  # between two measurements the last one counts
+    dataset.test_loss[1, :5] = [5, 4, np.nan, np.nan, 3]
+    step, middle, low, high = plotting.over_lanes(dataset, "test_loss")
+    np.testing.assert_array_equal(step[:5], [0, 20, 80, 100, 120])
+    np.testing.assert_array_equal(middle[:3], [5, 4, 3])
+    np.testing.assert_array_equal([low[3], high[3]], np.sort(dataset.test_loss[:, 5]))
+
+
+def test_one_lane_is_no_median(result):
+    single = result.select(result.dataset.seed == 2)
+    for figure in (
+        plotting.grokking_time(single),
+        plotting.accuracy_curves(single),
+        plotting.curves(single, ["ipr"], by="alpha"),
+        plotting.final_against(single, "test_accuracy", "alpha"),
+        plotting.step_against(single, ["grokking_step"], "alpha"),
+        plotting.phase_diagram(single, "alpha", "seed"),
+    ):
+        words = " ".join(labels(figure.axes[0])) + figure.axes[-1].get_ylabel()
+        assert "median" not in words
+        assert "range" not in words
+        assert "of 1" not in words
+
+
+def test_medians_say_of_how_many_lanes_they_are(result):
+    few = result.select((result.dataset.alpha != 0.7) | (result.dataset.seed < 2))
+    assert "median of 2 to 6 seeds, range" in labels(plotting.accuracy_curves(few).axes[0])
+    pooled = plotting.curves(result, ["test_loss"]).axes[0]  # lanes of all alphas
+    assert "median of 18 lanes, range" in labels(pooled)
+
+
+def test_censored_lanes_are_counted_at_each_place(result):
+    dataset = result.dataset.copy(deep=True)
+    dataset.watched_step[1] = 500
+    (ax,) = plotting.grokking_time(dataset).axes
+    assert {(text.xy, text.get_text()) for text in ax.texts} == {
+        ((0.3, 500), "1/6"),
+        ((0.3, WATCHED), "4/6"),
+    }
+    single = plotting.grokking_time(result.select(result.dataset.seed == 2)).axes[0]
+    assert not single.texts
+    assert "not grokked (censored)" in labels(single)
+
+
+def test_counts_of_two_groups_at_one_place_do_not_cover_each_other(two):
+    (ax,) = plotting.grokking_time(two).axes
+    places = [(text.xy, text.get_position()) for text in ax.texts]
+    assert len(places) == len(set(places)) == 2
+
+
+@pytest.fixture(scope="module")
+def guessing(two):
+    return SweepResult(two.dataset.assign_attrs(chance=0.2))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        plotting.accuracy_curves,
+        lambda data: plotting.curves(data, ["test_accuracy"]),
+        lambda data: plotting.curves(data, ["test_accuracy"], by="optimizer"),
+        lambda data: plotting.ipr_curve(data, 0.8),
+        lambda data: plotting.final_against(data, "test_accuracy", "alpha"),
+    ],
+)
+def test_accuracies_have_the_line_of_chance_if_it_is_known(two, guessing, draw):
+    ax = draw(guessing).axes[0]
+    (line,) = lines(ax, "chance")
+    assert line.get_ydata() == [0.2, 0.2]
+    assert "chance" in labels(ax)
+    assert not lines(draw(two).axes[0], "chance")
+    known = two.dataset.assign_coords(chance=("lane", np.full(36, 0.1)))
+    assert lines(draw(known).axes[0], "chance")[0].get_ydata() == [0.1, 0.1]
+
+
+def test_losses_have_no_line_of_chance(guessing):
+    assert not lines(plotting.loss_curves(guessing).axes[0], "chance")
+    assert not lines(plotting.final_against(guessing, "test_loss", "alpha").axes[0], "chance")
+
+
+def test_the_main_figure_explains_its_panels_once(guessing):
+    figure = plotting.alpha_sweep_figure(guessing)
+    panels = [ax for ax in figure.axes if ax.get_ylabel() == "accuracy"]
+    assert all(lines(ax, "chance") for ax in panels)
+    assert all(ax.get_legend() is None for ax in panels)
+    (legend,) = [legend for half in figure.subfigs for legend in half.legends]
+    words = [text.get_text() for text in legend.get_texts()]
+    assert words == ["training", "test", "median of 6 seeds, range", "chance"]
+
+
+@pytest.mark.parametrize("draw", [plotting.accuracy_curves, plotting.loss_curves])
+def test_a_single_alpha_is_named(result, draw):
+    assert labels(draw(result, alpha=0.5).axes[0])[0] == r"$\alpha$ = 0.5"
+
+
+def test_training_losses_of_many_groups_are_thin(result):
+    few = plotting.loss_curves(result).axes[0].lines[0]
+    many = plotting.curves(result, ["train_loss", "test_loss"], by="seed").axes[0].lines
+    assert many[0].get_linewidth() < few.get_linewidth() < many[1].get_linewidth()
+
+
+def test_vertical_lines_are_explained(result):
+    (ax,) = plotting.curves(result, ["test_loss"], alpha=0.5).axes
+    plotting.vertical_line(ax, 100, "the cut")
+    plotting.vertical_line(ax, np.float32(200), "the cut")
+    plotting.vertical_line(ax, 300, "grokked")
+    for never in (np.nan, np.inf, 0):
+        plotting.vertical_line(ax, never, "never")
+    cuts, (grokked,) = lines(ax, "the cut"), lines(ax, "grokked")
+    assert [line.get_xdata()[0] for line in (*cuts, grokked)] == [100, 200, 300]
+    assert cuts[0].get_linestyle() == cuts[1].get_linestyle()
+    assert cuts[0]._dash_pattern == cuts[1]._dash_pattern != grokked._dash_pattern
+    assert labels(ax)[-2:] == ["the cut", "grokked"]
+
+
+def test_chance_is_drawn_once():
+    _, ax = plotting.new_figure()
+    for chance in (0.1, 0.1, np.float32(0.25)):
+        plotting.chance_line(ax, chance)
+    assert [line.get_ydata()[0] for line in lines(ax, "chance")] == [0.1, 0.25]
+    plotting.legend_above(ax)
+    assert labels(ax) == ["chance"]
+
+
+def test_legends_can_be_left_out(two):
+    for draw in (
+        plotting.accuracy_curves,
+        plotting.loss_curves,
+        plotting.grokking_time,
+        lambda data, **o: plotting.curves(data, ["ipr"], by="alpha", **o),
+        lambda data, **o: plotting.step_against(data, ["grokking_step"], "alpha", **o),
+        lambda data, **o: plotting.final_against(data, "ipr", "alpha", "optimizer", **o),
+        lambda data, **o: plotting.phase_diagram(data, "alpha", "seed", **o),
+    ):
+        figure = draw(two, legend=False)
+        assert len(figure.axes) == 1  # nor is there a colour bar
+        assert figure.axes[0].get_legend() is None
+        with pytest.raises(ValueError, match="legend must be True or False"):
+            draw(two, legend="no")
+
+
+def test_one_legend_outside_explains_every_label_once(two):
+    figure, axes = plotting.new_figure(1, 2)
+    colours = plotting.colours_by(two, "alpha")
+    for ax, optimizer in zip(axes, ("sgd", "adamw"), strict=True):
+        plotting.curves(two, ["test_loss"], ax, by=colours, optimizer=optimizer)
+        plotting.vertical_line(ax, 100, "the cut")
+    plotting.legend_outside(figure)
+    assert all(ax.get_legend() is None for ax in axes)
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["median of 6 seeds, range", "the cut"]
+
+
+# --------------------------------------------------------------------------------------------
+# Colours
+# --------------------------------------------------------------------------------------------
+
+
+def linear(colour):
+    rgb = np.array(matplotlib.colors.to_rgb(colour))
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def contrast_on_white(colour):
+    """The contrast ratio of the Web Content Accessibility Guidelines."""
+    return 1.05 / (linear(colour) @ [0.2126, 0.7152, 0.0722] + 0.05)
+
+
+SEEN = {  # Machado, Oliveira and Fernandes 2009, severity 1
+    "by most": np.eye(3),
+    "without red": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "without green": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "without blue": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+def seen(colour, matrix):
+    """CIELAB coordinates of a colour as somebody sees it."""
+    rgb = np.clip(matrix @ linear(colour), 0, 1)
+    xyz = np.array([[0.412, 0.358, 0.180], [0.213, 0.715, 0.072], [0.019, 0.119, 0.950]]) @ rgb
+    x, y, z = np.cbrt(np.maximum(xyz / [0.950, 1, 1.089], 0.008856))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eyes", SEEN)
+def test_lines_are_seen_on_white_and_told_apart(eyes):
+    scale = plotting.colour_scale(np.arange(15)).to_rgba(np.arange(15))
+    for colours, least in ((plotting.PALETTE, 10), (scale, 2.5)):
+        assert min(contrast_on_white(colour) for colour in colours) >= 3
+        points = np.array([seen(colour, np.array(SEEN[eyes])) for colour in colours])
+        distances = np.linalg.norm(points[:, None] - points, axis=-1)
+        assert distances[np.triu_indices(len(colours), 1)].min() > least
+    assert contrast_on_white(plotting.GREY) >= 3
+
+
+def test_logarithmic_values_have_even_colours():
+    colours = plotting.colour_scale([0.001, 0.01, 0.1, 1])
+    evenly = plotting.colour_scale([0, 1, 2, 3])
+    np.testing.assert_allclose(colours.to_rgba([0.01, 0.1]), evenly.to_rgba([1, 2]), atol=0.01)
+
+
+def test_numbers_have_a_scale_and_names_the_palette(two):
+    names = plotting.colours_by(two, "optimizer")
+    assert [names.of(name) for name in ("sgd", "adamw")] == list(plotting.PALETTE[:2])
+    numbers = plotting.colours_by(two, "alpha")
+    expected = plotting.colour_scale(ALPHAS).to_rgba(0.5)
+    assert numbers.of(0.5) == expected
+    assert names.scale is None
+    assert plotting.colours_by(two.select(two.dataset.alpha < 0.6), "alpha").scale is None
+    sizes = {value: lanes.sizes["lane"] for value, lanes in numbers.groups(two.dataset).items()}
+    assert sizes == dict.fromkeys(ALPHAS, 12)
+
+
+# --------------------------------------------------------------------------------------------
+# Measurements against a column
+# --------------------------------------------------------------------------------------------
+
+
+def test_curves_by_a_column_have_a_colour_for_each_value(two):
+    variables = ["train_accuracy", "test_accuracy", "ipr"]
+    (ax,) = plotting.curves(two, variables, by="optimizer", alpha=0.5).axes
+    found = drawn(ax)
+    assert [line.get_color() for line in found] == [plotting.PALETTE[i] for i in (0, 0, 0, 1, 1, 1)]
+    assert [line._dash_pattern for line in found[:3]] == [line._dash_pattern for line in found[3:]]
+    assert len({str(line._dash_pattern) for line in found}) == 3
+    assert labels(ax) == [
+        "sgd", "adamw", "training accuracy", "test accuracy", "inverse participation ratio",
+        "median of 6 seeds, range",
+    ]  # fmt: skip
+    assert len(ax.collections) == 6
+    lanes = two.dataset.isel(lane=(two.dataset.optimizer == "adamw").values)
+    lanes = lanes.isel(lane=lanes.alpha.values == 0.5)
+    step, middle, _, _ = plotting.over_lanes(lanes, "ipr")
+    np.testing.assert_array_equal(found[5].get_data(), (step[1:], middle[1:]))
+
+
+def test_curves_by_many_numbers_have_a_colour_bar_and_no_bands(two):
+    ax, bar = plotting.curves(two, ["train_loss", "test_loss"], by="seed", alpha=0.5).axes
+    assert not ax.collections
+    assert labels(ax) == ["training loss", "test loss", "median of 2 lanes"]
+    assert bar.get_ylabel() == "seed"
+    np.testing.assert_array_equal(bar.get_yticks(), np.arange(SEEDS))
+
+
+def test_steps_against_a_column_have_kaplan_meier_medians(result):
+    variables = {"memorization_step": "memorized", "grokking_step": "generalized"}
+    (ax,) = plotting.step_against(result, variables, "alpha").axes
+    assert labels(ax) == [
+        "memorized", "generalized", "median of 6 seeds, 95 % interval", "one seed",
+        "not reached (censored, n/all)", "diverged",
+    ]  # fmt: skip
+    memorized, grokked = lines(ax, "_median")
+    dataset = result.dataset
+    for line, name in ((memorized, "memorization_step"), (grokked, "grokking_step")):
+        table = survival.summary(dataset[name], dataset.watched_step, alpha=dataset.alpha)
+        expected = table["median"].where(np.isfinite(table["median"]))
+        np.testing.assert_array_equal(line.get_data(), (ALPHAS, expected))
+    assert [text.get_text() for text in ax.texts] == ["5/6"]
+    assert ax.get_ylabel() == "step"
+    listed = plotting.step_against(result, ("memorization_step",), "alpha").axes[0]
+    assert labels(listed)[0] == "memorization step"
+
+
+def test_columns_of_names_and_of_logarithmic_numbers_are_axes(two):
+    (ax,) = plotting.step_against(two, ["grokking_step"], "optimizer").axes
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["sgd", "adamw"]
+    assert set(lines(ax, "_reached")[0].get_xdata()) == {0, 1}
+    decays = np.repeat([0.01, 0.1, 1.0], 12)
+    dataset = two.dataset.assign_coords(weight_decay=("lane", decays))
+    for log_x, scale in ((None, "log"), (True, "log"), (False, "linear")):
+        (ax,) = plotting.final_against(dataset, "ipr", "weight_decay", log_x=log_x).axes
+        assert ax.get_xscale() == scale
+    uneven = dataset.assign_coords(alpha=("lane", np.tile([0.3, 0.5, 0.9], 12)))
+    assert plotting.final_against(uneven, "ipr", "alpha").axes[0].get_xscale() == "linear"
+
+
+def test_last_measurements_against_a_column(two):
+    (ax,) = plotting.final_against(two, "test_accuracy", "alpha", "optimizer").axes
+    assert labels(ax) == ["sgd", "adamw", "median of 6 seeds", "one seed"]
+    last = two.final("test_accuracy")
+    for i, name in enumerate(("sgd", "adamw")):
+        inside = (two.dataset.optimizer == name).values
+        dots, median = lines(ax, "_lanes")[i], lines(ax, "_median")[i]
+        np.testing.assert_array_equal(dots.get_data(), (two.dataset.alpha[inside], last[inside]))
+        expected = last[inside].groupby("alpha").median()
+        np.testing.assert_array_equal(median.get_data(), (ALPHAS, expected))
+        assert dots.get_color() == median.get_color() == plotting.PALETTE[i]
+    assert ax.get_ylabel() == "final test accuracy"
+    assert ax.get_ylim() == (-0.03, 1.03)
+
+
+def test_panels_for_each_value_of_a_column(two):
+    figure = plotting.group_panels(
+        two, "alpha", lambda lanes, ax: plotting.final_against(lanes, "ipr", "seed", ax=ax),
+        columns=2,
+    )  # fmt: skip
+    first, second, third, hidden = figure.axes
+    assert [ax.get_title("left") for ax in (first, second, third)] == [
+        rf"$\alpha$ = {alpha}" for alpha in ALPHAS
+    ]
+    assert not hidden.axison
+    assert [ax.get_xlabel() for ax in (first, second, third)] == ["", "seed", "seed"]
+    assert [bool(ax.get_ylabel()) for ax in (first, second, third)] == [True, False, True]
+    assert first.get_ylim() == third.get_ylim()
+    for ax, alpha in zip((first, second, third), ALPHAS, strict=True):
+        expected = two.select(two.dataset.alpha == alpha).final("ipr")
+        np.testing.assert_array_equal(lines(ax, "_lanes")[0].get_ydata(), expected)
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["median of 2 lanes", "one lane"]
+
+
+def test_panels_share_the_colours_and_one_bar(two):
+    colours = plotting.colours_by(two, "alpha")
+    seen = []
+
+    def draw(lanes, ax):
+        seen.append(type(lanes))
+        chosen = lanes.isel(lane=lanes.alpha.values > 0.4)  # a panel may lack a value
+        plotting.curves(chosen, ["ipr"], ax, by=colours, legend=False)
+
+    figure = plotting.group_panels(two.dataset, "optimizer", draw, colours=colours)
+    *panels, bar = figure.axes
+    assert seen == [type(two.dataset)] * 2
+    assert [ax.get_title("left") for ax in panels] == ["sgd", "adamw"]
+    assert bar.get_ylabel() == plotting.ALPHA
+    assert drawn(panels[0])[0].get_color() == colours.of(0.5)
+
+
+def test_a_group_has_the_same_mark_in_a_panel_that_lacks_another(two):
+    colours = plotting.colours_by(two, "optimizer")
+    (whole,) = plotting.final_against(two, "ipr", "alpha", colours).axes
+    adamw = two.select(two.dataset.optimizer == "adamw")
+    (alone,) = plotting.final_against(adamw, "ipr", "alpha", colours).axes
+    (dots,), (_, expected) = lines(alone, "_lanes"), lines(whole, "_lanes")
+    for of in ("get_color", "get_marker", "get_markerfacecolor"):
+        assert getattr(dots, of)() == getattr(expected, of)()
+
+
+# --------------------------------------------------------------------------------------------
+# Cells at their coordinates
+# --------------------------------------------------------------------------------------------
+
+
+def corners(mesh):
+    """Where the cells of a heat map begin and end: along x, along y."""
+    corners = mesh.get_coordinates()
+    return corners[0, :, 0], corners[:, 0, 1]
+
+
+def test_heatmap_draws_cells_at_their_coordinates():
+    matrix = np.arange(6.0).reshape(2, 3)
+    (ax,) = plotting.heatmap(matrix, x=[0.4, 0.1, 0.3], y=[3, 5], colorbar=False).axes
+    x, y = corners(ax.collections[0])
+    np.testing.assert_allclose(x, [0, 0.2, 0.35, 0.45])
+    np.testing.assert_allclose(y, [2, 4, 6])
+    np.testing.assert_array_equal(ax.collections[0].get_array(), matrix[:, [1, 2, 0]])
+    assert ax.get_ylim()[0] < ax.get_ylim()[1]
+    assert ax.get_aspect() == "auto"
+    (square,) = plotting.heatmap(matrix, square=True, colorbar=False).axes
+    assert square.get_aspect() == 1
+    assert square.get_ylim() == (1.5, -0.5)  # without coordinates rows go downwards
+    assert square.get_xlim() == (-0.5, 2.5)
+
+
+def test_heatmap_uses_the_coordinates_of_a_data_array():
+    array = xarray.DataArray(
+        np.ones((2, 3)),
+        dims=("optimizer", "weight_decay"),
+        coords={"optimizer": ["sgd", "adamw"], "weight_decay": [0.01, 0.1, 1]},
+    )
+    (ax,) = plotting.heatmap(array, colorbar=False).axes
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale()) == (
+        "weight decay", "optimizer", "log",
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        corners(ax.collections[0])[0], 10 ** np.array([-2.5, -1.5, -0.5, 0.5])
+    )
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["sgd", "adamw"]
+    without = plotting.heatmap(array.drop_vars("weight_decay"), colorbar=False).axes[0]
+    np.testing.assert_allclose(corners(without.collections[0])[0], [-0.5, 0.5, 1.5, 2.5])
+
+
+def decayed(shares, seeds=4):
+    """Lanes over alpha and weight decay of which these shares grok: shares[decay, alpha]."""
+    rows = []
+    for decay, row in zip((0.01, 0.1, 1.0), shares, strict=True):
+        for alpha, share in zip(ALPHAS, row, strict=True):
+            count = 0 if np.isnan(share) else seeds
+            rows += [(alpha, decay, seed, seed < share * seeds) for seed in range(count)]
+    alpha, decay, seed, grokked = (np.array(column) for column in zip(*rows, strict=True))
+    test = np.where(grokked[:, None] & (STEPS >= 500), 1.0, 0.0)
+    history = {"train_accuracy": np.ones_like(test), "test_accuracy": test}
+    columns = {"alpha": alpha, "weight_decay": decay, "seed": seed}
+    lost = (alpha == 0.3) & (decay == 1) & (seed < 2)
+    final = np.full(len(alpha), BUDGET)
+    return SweepResult(build_dataset(columns, STEPS, history, final, lost, {}))
+
+
+SHARES = np.array([[0, 0.25, 1], [0, 0.5, 1], [0, 1, np.nan]])
+
+
+def test_phase_diagram_is_the_share_that_grokked():
+    ax, bar = plotting.phase_diagram(decayed(SHARES)).axes
+    mesh = ax.collections[0]
+    np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), np.nan), SHARES)
+    assert mesh.get_clim() == (0, 1)
+    x, y = corners(mesh)
+    np.testing.assert_allclose(x, [0.2, 0.4, 0.6, 0.8])
+    np.testing.assert_allclose(y, 10 ** np.array([-2.5, -1.5, -0.5, 0.5]))
+    assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "log")
+    assert bar.get_ylabel() == "share grokked of 4 seeds"
+    assert labels(ax) == ["50 %", "no lane", "half or more diverged"]
+    hatched = {
+        patch.get_hatch(): patch.get_path().vertices.min(axis=0)
+        for patch in ax.patches
+        if patch.get_label() not in labels(ax)
+    }
+    np.testing.assert_allclose(hatched["xxx"], [0.6, 10**-0.5])
+    np.testing.assert_allclose(hatched["///"], [0.2, 10**-0.5])
+
+
+def test_phase_diagram_has_a_line_where_cells_cross_one_half():
+    boundary = plotting.phase_diagram(decayed(SHARES)).axes[0].collections[1]
+    found = np.array(sorted(np.ravel(segment).tolist() for segment in boundary.get_segments()))
+    y = 10 ** np.array([-2.5, -1.5, -0.5, 0.5])
+    expected = [
+        [0.4, y[1], 0.4, y[2]],
+        [0.4, y[1], 0.6, y[1]],
+        [0.4, y[2], 0.4, y[3]],
+        [0.6, y[0], 0.6, y[1]],
+    ]
+    np.testing.assert_allclose(found, sorted(expected))
+    everything = plotting.phase_diagram(decayed(np.ones((3, 3)))).axes[0]
+    assert "50 %" not in labels(everything)
+
+
+def test_phase_diagram_of_another_quantity(two):
+    result = decayed(np.nan_to_num(SHARES))
+    ax, bar = plotting.phase_diagram(result, quantity=result.final("test_accuracy")).axes
+    np.testing.assert_array_equal(ax.collections[0].get_array(), np.nan_to_num(SHARES))
+    assert bar.get_ylabel() == "mean test accuracy of 4 seeds"
+    ax, bar = plotting.phase_diagram(result, quantity="diverged", label="lost").axes
+    assert ax.collections[0].get_array()[2, 0] == 0.5
+    assert "half or more diverged" not in labels(ax)
+    assert bar.get_ylabel() == "lost"
+    named = plotting.phase_diagram(two, y="optimizer", seed=0).axes[0]
+    assert [tick.get_text() for tick in named.get_yticklabels()] == ["sgd", "adamw"]
+
+
+def test_a_weight_decay_of_0_has_a_cell_beside_logarithmic_ones():
+    result = decayed(SHARES)
+    values = np.where(result.dataset.weight_decay == 0.01, 0, result.dataset.weight_decay)
+    values = np.where(result.dataset.alpha == 0.5, values, values / 10 ** (result.dataset.seed % 2))
+    dataset = result.dataset.assign_coords(weight_decay=("lane", values))
+    ax = plotting.phase_diagram(dataset).axes[0]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["0", "0.01", "0.1", "1"]
+    np.testing.assert_allclose(corners(ax.collections[0])[1], [-0.5, 0.5, 1.5, 2.5, 3.5])
 
 
 # --------------------------------------------------------------------------------------------
@@ -339,6 +843,11 @@ OF_LANES = [
     plotting.ipr_curve,
     lambda data: plotting.curves(data, ["test_loss"]),
     lambda data: plotting.over_lanes(data, "test_loss"),
+    lambda data: plotting.step_against(data, ["grokking_step"], "alpha"),
+    lambda data: plotting.final_against(data, "test_loss", "alpha"),
+    lambda data: plotting.phase_diagram(data, "alpha", "seed"),
+    lambda data: plotting.colours_by(data, "alpha"),
+    lambda data: plotting.group_panels(data, "alpha", print),
 ]
 
 
@@ -362,7 +871,7 @@ def test_figures_of_lanes_need_lanes(result, draw):
 def test_lanes_without_alpha_have_no_place(result, draw):
     dataset = result.dataset.copy(deep=True)
     dataset.alpha[0] = np.nan
-    with pytest.raises(ValueError, match="every lane needs an alpha"):
+    with pytest.raises(ValueError, match="every lane needs a number in alpha"):
         draw(dataset)
     with pytest.raises(ValueError, match="'alpha' is no lane column"):
         draw(dataset.drop_vars("alpha"))
@@ -413,7 +922,7 @@ def test_curves_need_names_of_measurements(result, variables, options, message):
 
 def test_measurements_may_be_named_in_an_array(result):
     names = np.array(["train_loss", "test_loss"])
-    assert len(plotting.curves(result, names).axes[0].lines) == 2
+    assert len(drawn(plotting.curves(result, names).axes[0])) == 2
 
 
 @pytest.mark.parametrize("ax", [3, "ax", plotting.new_figure(1, 2)[1], plotting.new_figure()[0]])
@@ -461,6 +970,19 @@ def test_axes_must_be_axes(result, ax):
         (lambda: plotting.colour_scale([np.nan]), "values must be .* finite"),
         (lambda: plotting.label_log(3), "axis must be a logarithmic one"),
         (lambda: plotting.label_log(plotting.new_figure()[1].xaxis), "axis must be a logarithmic"),
+        (lambda: plotting.heatmap(np.eye(2), x=[1, 1]), "x must be 2 different coordinates"),
+        (lambda: plotting.heatmap(np.eye(2), y=["a"]), "y must be 2 different coordinates"),
+        (lambda: plotting.heatmap(np.eye(2), x=[1, np.nan]), "x must be .* finite"),
+        (lambda: plotting.heatmap(np.eye(2), square=1), "square must be True or False"),
+        (lambda: plotting.accuracy_against_width([1], {"a": [0.5]}, chance=2), "chance must be"),
+        (lambda: plotting.data_efficiency([0.5], {"a": [0.5]}, chance="a"), "chance must be"),
+        (lambda: plotting.chance_line(plotting.new_figure()[1], 10), "chance must be"),
+        (lambda: plotting.chance_line(3, 0.1), "ax must be"),
+        (lambda: plotting.vertical_line(3, 1, "a"), "ax must be"),
+        (lambda: plotting.vertical_line(plotting.new_figure()[1], "x", "a"), "step must be"),
+        (lambda: plotting.vertical_line(plotting.new_figure()[1], 1, 2), "label must be text"),
+        (lambda: plotting.legend_outside(plotting.new_figure()[1]), "figure must be a figure"),
+        (lambda: plotting.legend_outside(plotting.new_figure()[0], columns=0), "columns must be"),
         (lambda: plotting.legend_above(plotting.new_figure()[1], [], 0), "columns must be"),
         (lambda: plotting.legend_above(plotting.new_figure()[1], "a"), "handles must be lines"),
     ],
@@ -468,6 +990,36 @@ def test_axes_must_be_axes(result, ax):
 def test_what_cannot_be_drawn_is_named(draw, message):
     with pytest.raises(ValueError, match=message):
         draw()
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda r: plotting.step_against(r, [], "alpha"), "variables must be names of steps"),
+        (lambda r: plotting.step_against(r, "grokking_step", "alpha"), "variables must be names"),
+        (lambda r: plotting.step_against(r, ["norm"], "alpha"), "data lacks 'norm' for each lane"),
+        (lambda r: plotting.step_against(r, ["grokking_step"], "x"), "'x' is no lane column"),
+        (lambda r: plotting.final_against(r, "norm", "alpha"), "'norm' was not measured"),
+        (lambda r: plotting.final_against(r, "ipr", "alpha", "x"), "'x' is no lane column"),
+        (lambda r: plotting.final_against(r, "ipr", "seed", log_x=True), "log_x needs a column of"),
+        (lambda r: plotting.final_against(r, "ipr", "seed", log_x="yes"), "log_x must be True"),
+        (lambda r: plotting.curves(r, ["ipr"], by="x"), "'x' is no lane column"),
+        (lambda r: plotting.curves(r, ["ipr"], by=3), "column must be text"),
+        (lambda r: plotting.colours_by(r, "x"), "'x' is no lane column"),
+        (lambda r: plotting.phase_diagram(r), "'weight_decay' is no lane column"),
+        (lambda r: plotting.phase_diagram(r, y="seed", quantity="best"), "quantity must be"),
+        (lambda r: plotting.phase_diagram(r, y="seed", quantity=[0.1]), "quantity must be"),
+        (lambda r: plotting.phase_diagram(r, y="seed", quantity=[2.0] * 18), "between 0 and 1"),
+        (lambda r: plotting.group_panels(r, "x", print), "'x' is no lane column"),
+        (lambda r: plotting.group_panels(r, "alpha", "draw"), "draw must be a function"),
+        (lambda r: plotting.group_panels(r, "alpha", print, columns=0), "columns must be"),
+        (lambda r: plotting.group_panels(r, "alpha", print, size=3), "size must be an array"),
+        (lambda r: plotting.group_panels(r, "alpha", print, sharey=2), "sharey must be True"),
+    ],
+)
+def test_what_cannot_be_drawn_of_lanes_is_named(result, draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw(result)
 
 
 def test_phases_in_float32_reach_up_to_pi():

@@ -62,6 +62,23 @@ def test_lanes_that_have_trained_before_are_admitted_apart():
     assert schedule.admit() == (None, None)  # nobody left
 
 
+def test_a_call_of_lanes_side_by_side_covers_several_measurements():
+    schedule = Schedule.of(np.full(3, 100), np.arange(3), np.array([0, 10, 20, 30, 40, 45]), 1, 3)
+    schedule.measured[[1, 2]] = 3, 5
+    schedule.admit({1, 2})
+    short, long = schedule.calls(vectorize=True, measurements=3)
+    assert (short.steps, long.steps) == (5, 10)
+    assert short.lanes[0].tolist() == [2]
+    assert short.targets.tolist() == [[[45]]]
+    targets = dict(zip(long.lanes[0].tolist(), long.targets[0].tolist(), strict=False))
+    # Lane 1 is at step 20: what comes after 40 is not as far apart, and left to another call.
+    assert targets == {0: [10, 20, 30], 1: [30, 40, 40]}
+    assert schedule.measured.tolist() == [4, 5, 6]
+    short, long = schedule.calls(vectorize=True, measurements=3)
+    assert (short.lanes[0, 0], short.targets.tolist()) == (1, [[[45]]])
+    assert (long.lanes[0, 0], long.targets.tolist()) == (0, [[[40, 40, 40]]])
+
+
 def test_batch_sizes_are_few_and_tight():
     sizes = [batch_size(n) for n in range(1, 200)]
     assert all(size >= n for n, size in zip(range(1, 200), sizes, strict=True))

@@ -493,8 +493,8 @@ def test_the_other_way_of_training_is_tried_in_long_sweeps(trial, monkeypatch):
 def test_a_sweep_keeps_its_layout_when_it_goes_on(recipe, task, lanes, tmp_path):
     store = Store(tmp_path, planned(recipe, task, lanes))
     assert store.layout(4) is None
-    store.keep_layout(4, tuning.Layout(3, True))
-    assert store.layout(4) == (3, True)
+    store.keep_layout(4, tuning.Layout(3, True, 5))
+    assert store.layout(4) == (3, True, 5)
     assert store.layout(2) is None  # other devices, another choice
     store.release()
 

@@ -1,1 +1,1 @@
-"""Grokking of the networks of S1 and S2: Transformer, LSTM, multilayer perceptron."""
+"""Grokking of the networks of two reports: Transformer, LSTM, multilayer perceptron."""

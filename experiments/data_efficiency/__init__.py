@@ -1,1 +1,1 @@
-"""How much data a Transformer needs: S1's figure 4 and S2's section 3.3."""
+"""How much data a Transformer needs, and what helps it: regularizers, optimizers, weight decay."""

@@ -1,78 +1,35 @@
 """Which regularizers and optimizers generalize from the least data?
 
-The questions of S1's figure 4 (`--family regularizers`) and S2's section 3.3 (`--family
-optimizers`): the best test accuracy within the budget against the fraction of the table trained on,
-for nine settings each of a Transformer under cross entropy.
+The questions of figure 4 of the first report, "Towards Understanding Grokking Phenomenon via Model
+and Training Efficiency" (`--family regularizers`), and of section 3.3 of the second, "Grokking
+Phenomenon Reproduction" by Sha, Wu and Yue (`--family optimizers`): the best test accuracy within
+the budget against the fraction of the table trained on, for nine settings each of a Transformer
+under cross entropy.
 
-    python experiments/data_efficiency/settings.py                 # quick: p = 17
+    python experiments/data_efficiency/settings.py                 # quick: p = 17, 2 minutes
     python experiments/data_efficiency/settings.py --scale paper   # p = 97, for a GPU
 
 At paper scale a step of one network takes 30 ms of a CPU core with minibatches, and 500 ms times
 alpha in full batch; a family is 189 networks of 1e5 steps: 420 core hours for the regularizers, of
 which 300 are full batch.
 
-Expected of the regularizers (S1): decay to zero is best and decay to the start good; every noise,
-of minibatches, dropout, updates or weights, helps; full-batch Adam is worst; the learning rate
-must be tuned. Of the optimizers (S2): the baseline generalizes from alpha 0.33, a tenth of its
-learning rate not even at 0.6; without dropout little changes; gradient descent is worst, and L2
-makes it worse; RMSprop and minibatch Adam need 0.5, full-batch Adam more than 0.7.
+Expected of the regularizers (first report): decay to zero is best and decay to the start good;
+every noise, of minibatches, dropout, updates or weights, helps; full-batch Adam is worst; the
+learning rate must be tuned. Of the optimizers (second report): the baseline generalizes from an
+alpha of 0.33, a tenth of its learning rate not even at 0.6; without dropout little changes;
+gradient descent is worst, and L2 makes it worse; RMSprop and minibatch Adam need 0.5, full-batch
+Adam more than 0.7. In the 1000 steps of the quick scale only AdamW with its decay generalizes.
 """
 
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 import grokjax
-from experiments.common import cells, spread
-from grokjax import losses, models, optimizers, tasks
-from grokjax.command import Sweeps, choose, override, run_as_command
-
-
-class Scale(NamedTuple):
-    """What `--scale` sets, unless an option of its own says otherwise."""
-
-    p: int
-    model: dict[str, Any]  # of the Transformer
-    alphas: tuple[float, ...]
-    seeds: int
-    max_steps: int
-    eval_every: int
-    learning_rate: float
-    weight_decay: float
-    small_batch: int
-
-
-SCALES = {
-    "quick": Scale(
-        p=17,
-        model={"layers": 1, "width": 32, "vocabulary": 17},
-        alphas=(0.5, 0.65, 0.8),
-        seeds=2,
-        max_steps=1000,
-        eval_every=50,
-        learning_rate=1e-2,
-        weight_decay=1.0,
-        small_batch=32,
-    ),
-    "paper": Scale(
-        p=97,
-        model={},
-        alphas=(0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
-        seeds=3,
-        max_steps=100_000,
-        eval_every=100,
-        learning_rate=1e-3,
-        weight_decay=0.1,
-        small_batch=128,
-    ),
-}
-
-
-WARMUP = 10  # steps, of every setting
+from experiments.common import cells
+from experiments.data_efficiency.common import WARMUP, transformer
+from grokjax import losses, models, optimizers, plotting, tasks
+from grokjax.command import Study, choose, experiment, print_table, run_as_command, spread
 
 
 class Setting(NamedTuple):
@@ -83,149 +40,118 @@ class Setting(NamedTuple):
     columns: dict[str, float]
 
 
-def regularizers(scale: Scale) -> dict[str, Setting]:
-    """The nine settings of S1's figure 4, in its order.
+def build_settings(
+    model: models.Model, rate: float, decay: float, small_batch: int
+) -> dict[str, dict[str, Setting]]:
+    """The nine settings of each family, by name; those of the regularizers in the report's order.
 
     Adam means (0.9, 0.98) without decay; where no batch is named it is `min(512, n_train / 2)`.
-    Noise is 0.01, on updates in units of the learning rate.
+    Noise is 0.01, on updates in units of the learning rate. The second report does not print its
+    settings. The decay of RMSprop is 0.99, torch's default, which its authors run.
     """
-    model = models.Transformer(scale.p, **scale.model)
-    noisy_model = models.with_weight_noise(model)
-    rate, decay, batch = scale.learning_rate, scale.weight_decay, scale.small_batch
-    adamw, noisy_updates = optimizers.adamw, optimizers.with_update_noise(optimizers.adam)
+    adamw, nesterov = optimizers.adamw, optimizers.nesterov
+    noisy_updates = optimizers.with_update_noise(optimizers.adam)
+    low, high = {"learning_rate": rate / 10}, {"learning_rate": rate * 10}
+
+    def setting(
+        title: str, optimizer: Any, columns: dict[str, float], batch: int | None = 512,
+        network: models.Model = model,
+    ) -> Setting:  # fmt: skip
+        recipe = grokjax.Recipe(network, losses.cross_entropy, optimizer, batch_size=batch)
+        return Setting(title, recipe, columns)
+
     # What is zero is given too, so that settings of one recipe share their compiled programs.
     plain = {"learning_rate": rate, "weight_decay": 0.0, "dropout": 0.0}
+    decayed = plain | {"weight_decay": decay}
     full = {"learning_rate": rate, "update_noise": 0.0, "dropout": 0.0}
-    return {
-        "full_batch": Setting("full batch", _recipe(model, noisy_updates, None), full),
-        "small_batch": Setting(f"batch {batch}", _recipe(model, adamw, batch), plain),
-        "update_noise": Setting(
-            "full batch, update noise",
-            _recipe(model, noisy_updates, None),
-            full | {"update_noise": 0.01},
-        ),
-        "dropout": Setting("dropout 0.1", _recipe(model, adamw), plain | {"dropout": 0.1}),
-        "decay_to_zero": Setting(
-            f"decay {decay:g} to zero", _recipe(model, adamw), plain | {"weight_decay": decay}
-        ),
-        "decay_to_start": Setting(
-            f"decay {decay:g} to start",
-            _recipe(model, optimizers.adamw_to_init),
-            plain | {"weight_decay": decay},
-        ),
-        "low_rate": Setting(
-            f"learning rate {rate / 10:g}",
-            _recipe(model, adamw),
-            plain | {"learning_rate": rate / 10},
-        ),
-        "adam": Setting(f"learning rate {rate:g}", _recipe(model, adamw), plain),
-        "weight_noise": Setting(
-            "weight noise", _recipe(noisy_model, adamw), plain | {"weight_noise": 0.01}
-        ),
+    noise = full | {"update_noise": 0.01}
+    weight_noise = plain | {"weight_noise": 0.01}
+    noisy_model = models.with_weight_noise(model)
+    regularizers = {
+        "full_batch": setting("full batch", noisy_updates, full, None),
+        "small_batch": setting(f"batch {small_batch}", adamw, plain, small_batch),
+        "update_noise": setting("full batch, update noise", noisy_updates, noise, None),
+        "dropout": setting("dropout 0.1", adamw, plain | {"dropout": 0.1}),
+        "decay_to_zero": setting(f"decay {decay:g} to zero", adamw, decayed),
+        "decay_to_start": setting(f"decay {decay:g} to start", optimizers.adamw_to_init, decayed),
+        "low_rate": setting(f"learning rate {rate / 10:g}", adamw, plain | low),
+        "adam": setting(f"learning rate {rate:g}", adamw, plain),
+        "weight_noise": setting("weight noise", adamw, weight_noise, network=noisy_model),
     }
-
-
-def optimizer_settings(scale: Scale) -> dict[str, Setting]:
-    """The nine settings of S2's section 3.3; all but the third with dropout 0.1.
-
-    S2 does not print them. The decay of RMSprop is 0.99, torch's default, which its authors run.
-    """
-    model = models.Transformer(scale.p, **scale.model)
-    rate, decay = scale.learning_rate, {"weight_decay": scale.weight_decay}
-    adamw, nesterov = _recipe(model, optimizers.adamw), _recipe(model, optimizers.nesterov)
-    full, rmsprop = _recipe(model, optimizers.adam, None), _recipe(model, optimizers.rmsprop)
-    plain = {"learning_rate": rate, "weight_decay": 0.0, "dropout": 0.1}
-    baseline = plain | decay
-    smooth = {"learning_rate": rate, "dropout": 0.1}
-    return {
-        "baseline": Setting("AdamW", adamw, baseline),
-        "low_rate": Setting(
-            f"AdamW, rate {rate / 10:g}", adamw, baseline | {"learning_rate": rate / 10}
-        ),
-        "no_dropout": Setting("AdamW, no dropout", adamw, baseline | {"dropout": 0.0}),
-        "nesterov": Setting(f"Nesterov, rate {rate:g}", nesterov, plain),
-        "nesterov_high_rate": Setting(
-            f"Nesterov, rate {10 * rate:g}", nesterov, plain | {"learning_rate": 10 * rate}
-        ),
-        "nesterov_l2": Setting(
-            f"Nesterov, rate {rate:g}, L2 {scale.weight_decay:g}", nesterov, baseline
-        ),
-        "adam": Setting("Adam", adamw, plain),
-        "adam_full_batch": Setting("Adam, full batch", full, smooth),
-        "rmsprop": Setting("RMSprop", rmsprop, smooth | {"decay": 0.99}),
+    undecayed = {"learning_rate": rate, "dropout": 0.1}
+    plain, baseline = plain | undecayed, decayed | undecayed
+    l2 = f"Nesterov, rate {rate:g}, L2 {decay:g}"
+    optimizer_settings = {
+        "baseline": setting("AdamW", adamw, baseline),
+        "low_rate": setting(f"AdamW, rate {rate / 10:g}", adamw, baseline | low),
+        "no_dropout": setting("AdamW, no dropout", adamw, baseline | {"dropout": 0.0}),
+        "nesterov": setting(f"Nesterov, rate {rate:g}", nesterov, plain),
+        "nesterov_high_rate": setting(f"Nesterov, rate {rate * 10:g}", nesterov, plain | high),
+        "nesterov_l2": setting(l2, nesterov, baseline),
+        "adam": setting("Adam", adamw, plain),
+        "adam_full_batch": setting("Adam, full batch", optimizers.adam, undecayed, None),
+        "rmsprop": setting("RMSprop", optimizers.rmsprop, undecayed | {"decay": 0.99}),
     }
+    return {"regularizers": regularizers, "optimizers": optimizer_settings}
 
 
-FAMILIES = {"regularizers": regularizers, "optimizers": optimizer_settings}
-
-
+@experiment(
+    "data_efficiency",
+    paper={
+        "p": 97, "alphas": (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), "seeds": 3, "max_steps": 100_000,
+        "eval_every": 100, "learning_rate": 1e-3, "weight_decay": 0.1, "small_batch": 128,
+    },
+)  # fmt: skip
 def settings(
-    scale: Literal["quick", "paper"] = "quick",
+    study: Study,
     *,
     family: Literal["regularizers", "optimizers"] = "regularizers",
     names: tuple[str, ...] | None = None,
-    p: int | None = None,
-    alphas: tuple[float, ...] | None = None,
-    seeds: int | None = None,
-    max_steps: int | None = None,
-    eval_every: int | None = None,
-    output: Path = Path("results/data_efficiency"),
-    checkpoints: Path | None = None,
-    progress: bool = True,
+    p: int = 17,
+    alphas: tuple[float, ...] = (0.5, 0.65, 0.8),
+    seeds: int = 2,
+    max_steps: int = 1000,
+    eval_every: int = 50,
+    learning_rate: float = 1e-2,
+    weight_decay: float = 1.0,
+    small_batch: int = 32,
 ) -> grokjax.SweepResult:
     """Best test accuracy within the budget against alpha, for nine settings of a Transformer.
 
     Args:
-      scale: quick: p = 17 and one narrow layer, a minute or two on two CPU cores; paper: p = 97 and
-        the Transformer of the sources.
-      family: regularizers: S1's figure 4; optimizers: S2's section 3.3.
-      names: some of the settings of the family alone, such as full_batch or decay_to_zero.
+      family: regularizers: figure 4 of the first report; optimizers: section 3.3 of the second.
+      names: some of the settings of the family alone, such as full_batch or decay_to_zero; by
+        default all.
       p: the modulus.
       alphas: fractions of the table to train on.
       seeds: networks of each setting and alpha, with seeds 0, 1, ...
       max_steps: training steps of each; one that answers every test row right stops sooner.
       eval_every: steps between measurements.
-      output: folder for the dataset, the configuration and the figures, by family.
-      checkpoints: folder to keep checkpoints in; the same command goes on from them after an
-        interruption.
-      progress: show how far the sweeps are, in a terminal.
+      learning_rate: of all settings but those with another one in their name.
+      weight_decay: of the settings that have one.
+      small_batch: rows of a small minibatch.
 
     Returns:
       One lane for each network, with the column `setting`.
     """
-    chosen = override(
-        SCALES[scale],
-        p=p,
-        alphas=alphas,
-        seeds=seeds,
-        max_steps=max_steps,
-        eval_every=eval_every,
-    )
-    known = FAMILIES[family](chosen)
+    known = build_settings(transformer(study, p), learning_rate, weight_decay, small_batch)[family]
     names = choose("setting", tuple(known) if names is None else names, known)
-    output = output / family
-    output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
-
-    task = tasks.modular_addition(chosen.p)
-    with Sweeps() as sweeps:
+    stop = grokjax.grokked(threshold=1.0, patience=1)  # no accuracy is better
+    options = {"max_steps": max_steps, "eval_every": eval_every, "keep_params": "none"}
+    with study.sweeps(draw, print_best, part=family) as sweeps:
         for name in names:
             title, recipe, columns = known[name]
             sweeps.run(
                 recipe,
-                task,
-                grokjax.grid(
-                    alpha=chosen.alphas, seed=range(chosen.seeds), warmup=WARMUP, **columns
-                ),
+                tasks.modular_addition(p),
+                grokjax.grid(alpha=alphas, seed=range(seeds), warmup=WARMUP, **columns),
                 title=title,
                 columns={"setting": title},
-                max_steps=chosen.max_steps,
-                eval_every=chosen.eval_every,
-                stop=grokjax.grokked(threshold=1.0, patience=1),  # no accuracy is better
-                directory=None if checkpoints is None else checkpoints / family / name,
-                keep_params="none",
-                progress=progress,
+                checkpoints=f"{family}/{name}",
+                stop=stop,
+                **options,
             )
-    return sweeps.report(output, draw, print_table)
+    return sweeps.result
 
 
 def best_accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
@@ -234,33 +160,25 @@ def best_accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
     return cells(dataset.test_accuracy.max("time"), dataset.setting, dataset.alpha)
 
 
-def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
-    """The figure of a run, drawn from its result, as PNG and SVG."""
-    from grokjax import plotting
-
-    figure = plotting.data_efficiency(np.unique(result.dataset.alpha), best_accuracies(result))
-    return plotting.save(figure, output, "data_efficiency")
+def draw(result: grokjax.SweepResult) -> plotting.Figure:
+    """The best accuracies against alpha, a panel for each setting."""
+    alphas, chance = np.unique(result.dataset.alpha), result.dataset.attrs["chance"]
+    return plotting.data_efficiency(alphas, best_accuracies(result), chance=chance)
 
 
-def print_table(result: grokjax.SweepResult) -> None:
+def print_best(result: grokjax.SweepResult) -> None:
     """Median over seeds of the best test accuracy, with the lowest and highest."""
-    alphas = np.unique(result.dataset.alpha)
-    table = Table(
-        title=f"{result.dataset.attrs['task']}: best test accuracy (%), median (lowest to highest)",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column("setting")
-    for alpha in alphas:
-        table.add_column(f"alpha {alpha:g}", justify="right", no_wrap=True)
-    table.add_column("mean", justify="right")
-    for name, best in best_accuracies(result).items():
-        mean = "" if np.isnan(best).any() else f"{100 * best.mean():.1f}"
-        table.add_row(name, *(spread(100 * row, ".0f") for row in best), mean)
-    Console().print(table)
-
-
-def _recipe(model: Any, optimizer: Any, batch_size: int | None = 512) -> grokjax.Recipe:
-    return grokjax.Recipe(model, losses.cross_entropy, optimizer, batch_size=batch_size)
+    alphas = [f"alpha\n{alpha:g}" for alpha in np.unique(result.dataset.alpha)]
+    rows = [
+        (
+            name,
+            *(spread(100 * row, ".0f", lines=True) for row in best),
+            "" if np.isnan(best).any() else f"{100 * best.mean():.1f}",
+        )
+        for name, best in best_accuracies(result).items()
+    ]
+    title = f"{result.dataset.attrs['task']}: best test accuracy (%),\nmedian, lowest to highest"
+    print_table(title, ("setting", *alphas, "mean"), rows)
 
 
 if __name__ == "__main__":

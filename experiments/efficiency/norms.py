@@ -1,140 +1,96 @@
 """How large must the weights be to memorize, or to generalize, as the training set grows?
 
-The question of S1, figure 6: parameter norm against the logit of the right class on training rows,
-for networks that memorize and networks that generalize, over alpha. Networks memorize because
+The question of figure 6 of the technical report "Towards Understanding Grokking Phenomenon via
+Model and Training Efficiency": parameter norm against the logit of the right class on training
+rows, for networks that memorize and networks that generalize, over alpha. Networks memorize because
 their labels are random. Networks that generalize have grokked on most of the table, and go on
 training, with true labels, on the same fractions of it; those that forget the rest are left out.
 
     python experiments/efficiency/norms.py                  # quick: p = 23, a minute on 2 cores
-    python experiments/efficiency/norms.py --scale paper    # p = 97, S1's MLP: for a GPU
+    python experiments/efficiency/norms.py --scale paper    # p = 97, perceptrons: for a GPU
 
 Expected: the norm that memorization needs for a given logit grows with the training set, that of
 generalization does not, so that the two cross at a critical size. Regularizers of several
 strengths trace each curve.
 """
 
-from pathlib import Path
-from typing import Literal, NamedTuple
+import functools
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 import xarray
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 import grokjax
-from experiments.efficiency.common import learning_rate
-from experiments.efficiency.common import network as build_network
-from grokjax import losses, measures, optimizers, tasks
-from grokjax.command import Sweeps, check_option, override, run_as_command
+from experiments.efficiency.common import Network, networks_for
+from grokjax import losses, measures, optimizers, plotting, tasks
+from grokjax.command import Study, experiment, number, print_table, run_as_command
 
-
-class Scale(NamedTuple):
-    """What `--scale` sets, unless an option of its own says otherwise."""
-
-    network: str
-    p: int
-    alphas: tuple[float, ...]
-    decays: dict[str, tuple[float, ...]]
-    seeds: int
-    parent_steps: int  # in which networks have to grok
-    max_steps: int
-
-
-SCALES = {
-    "quick": Scale(
-        network="quadratic",
-        p=23,
-        alphas=(0.1, 0.2, 0.3, 0.45, 0.6, 0.8),
-        decays={"l2": (3e-5, 1e-4, 3e-4, 1e-3), "adamw": (0.2, 0.4, 0.8, 1.6)},
-        seeds=3,
-        parent_steps=1000,
-        max_steps=1000,
-    ),
-    "paper": Scale(
-        network="mlp",
-        p=97,
-        alphas=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
-        decays={"l2": (1e-6, 1e-5, 1e-4, 1e-3), "adamw": (0.03, 0.1, 0.3, 1.0, 3.0)},
-        seeds=5,
-        parent_steps=50_000,
-        max_steps=50_000,
-    ),
+DECAYS = {
+    ("quick", "l2"): (3e-5, 1e-4, 3e-4, 1e-3),
+    ("quick", "adamw"): (0.2, 0.4, 0.8, 1.6),
+    ("paper", "l2"): (1e-6, 1e-5, 1e-4, 1e-3),
+    ("paper", "adamw"): (0.03, 0.1, 0.3, 1.0, 3.0),
 }
-KINDS = ("memorizing", "generalizing")
+KINDS = {"memorizing": "o-", "generalizing": "s:"}  # and how they are drawn
 
 
 def correct_logit(network: measures.Network) -> measures.Scalars:
     """Mean over the training rows of the trained answer's logit, less the mean of all classes.
 
-    Differs: S1 does not subtract the mean, which no softmax sees.
+    The source does not subtract the mean, which no softmax sees.
     """
     logits, split = network.logits, network.split
     right = jnp.take_along_axis(logits, split.labels[:, None], axis=1)[:, 0]
     return {"correct_logit": measures.masked_mean(right - logits.mean(axis=1), split.train)}
 
 
+@experiment(
+    "efficiency_norms",
+    paper={
+        "network": "mlp", "p": 97, "alphas": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), "seeds": 5,
+        "max_steps": 50_000,
+    },
+)  # fmt: skip
 def norms(
-    scale: Literal["quick", "paper"] = "quick",
+    study: Study,
     *,
-    network: str | None = None,
-    p: int | None = None,
-    alphas: tuple[float, ...] | None = None,
+    network: Network = "quadratic",
+    p: int = 23,
+    alphas: tuple[float, ...] = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8),
     regularizer: Literal["l2", "adamw"] = "adamw",
     decays: tuple[float, ...] | None = None,
-    seeds: int | None = None,
-    max_steps: int | None = None,
+    seeds: int = 3,
+    max_steps: int = 1000,
     logit: float | None = None,
-    output: Path = Path("results/efficiency_norms"),
-    checkpoints: Path | None = None,
-    progress: bool = True,
 ) -> grokjax.SweepResult:
     """Parameter norm against the logit of the right class, over alpha and weight decay.
 
     Args:
-      scale: quick: p = 23, quadratic networks; paper: p = 97, S1's MLP.
-      network: quadratic, mlp, lstm or transformer.
+      network: which one.
       p: the modulus.
       alphas: fractions of the table to train on.
       regularizer: adamw decays apart from the gradient, as in the source; l2 adds
         `decay / 2 ||params||^2` to the loss, whose minimum is the smallest norm for its loss.
-      decays: strengths of the regularizer, which trace the curve of each alpha.
+      decays: strengths of the regularizer, which trace the curve of each alpha; by default 0.2 to
+        1.6 for adamw and 3e-5 to 1e-3 for l2, and at scale paper 0.03 to 3 and 1e-6 to 1e-3.
       seeds: networks of each kind, alpha and decay.
       max_steps: training steps of each, long enough for the norm to settle; and most steps in which
         networks have to grok before.
       logit: the one to compare norms at; by default a middle one that most curves reach.
-      output: folder for the dataset, the configuration and the figure.
-      checkpoints: folder to keep checkpoints in.
-      progress: show how far the sweep is, in a terminal.
 
     Returns:
       One lane for each; `label_noise` is 1 for those that can only memorize.
     """
-    if decays is not None:
-        decays = check_option("decays", decays, tuple[float, ...])
-    if logit is not None:
-        logit = check_option("logit", logit, float)
-    setting = override(
-        SCALES[scale],
-        network=network,
-        p=p,
-        alphas=alphas,
-        seeds=seeds,
-        max_steps=max_steps,
-        parent_steps=max_steps,
-        decays={regularizer: decays} if decays else None,
-    )
-    output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
-
-    task = tasks.modular_addition(setting.p)
-    model = build_network(setting.network, setting.p, scale)
-    rate = learning_rate(setting.network, scale)
-    seeds_and_rate = {"seed": range(setting.seeds), "learning_rate": rate}
-    for alpha in setting.alphas:
+    task = tasks.modular_addition(p)
+    for alpha in alphas:
         tasks.num_train_rows(task, alpha)  # refused now rather than after the parents
+    model, rate = networks_for(p, study.scale)[network]
+    seeds_and_rate = {"seed": range(seeds), "learning_rate": rate}
+    decays = DECAYS[study.scale, regularizer] if decays is None else decays
     l2 = regularizer == "l2"
+    strengths = {"l2" if l2 else "weight_decay": decays}
     recipe = grokjax.Recipe(
         model,
         losses.cross_entropy,
@@ -142,89 +98,74 @@ def norms(
         penalty=losses.l2 if l2 else None,
         measures=(measures.weight_norms, correct_logit),
     )
-    with Sweeps() as sweeps:
+    figure, table = (functools.partial(show, logit=logit) for show in (draw, print_norms))
+    with study.sweeps(figure, table) as sweeps:
         parents = sweeps.run(
             grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw),
             task,
-            grokjax.grid(alpha=max(setting.alphas), weight_decay=1.0, **seeds_and_rate),
+            grokjax.grid(alpha=max(alphas), weight_decay=1.0, **seeds_and_rate),
             kept=False,
-            max_steps=setting.parent_steps,
-            eval_every=max(1, setting.parent_steps // 100),
-            directory=None if checkpoints is None else checkpoints / "parents",
-            progress=progress,
+            max_steps=max_steps,
+            eval_every=max(1, max_steps // 100),
+            checkpoints="parents",
         )
         for kind, noise in zip(KINDS, (1.0, 0.0), strict=True):
-            lanes = grokjax.grid(
-                label_noise=noise,
-                alpha=setting.alphas,
-                **{"l2" if l2 else "weight_decay": setting.decays[regularizer]},
-                **seeds_and_rate,
-            )
+            lanes = grokjax.grid(label_noise=noise, alpha=alphas, **strengths, **seeds_and_rate)
             sweeps.run(
                 recipe,
                 task,
                 lanes,
                 title=kind,
-                max_steps=setting.max_steps,
-                eval_every=max(1, setting.max_steps // 20),
+                max_steps=max_steps,
+                eval_every=max(1, max_steps // 20),
                 stop=None,
                 initial=None if noise else parents.branch(lanes, ["seed"]),
                 keep_params="none",
-                directory=None if checkpoints is None else checkpoints / kind,
-                progress=progress,
+                checkpoints=kind,
             )
-    result = sweeps.joined()
-    if logit is None:
-        logit = middle_logit(result)
-    return sweeps.report(
-        output,
-        lambda result, folder: draw(result, folder, logit),
-        lambda result: print_table(result, logit),
-        result=result,
-    )
+    return sweeps.result
 
 
-def groups(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
-    """bool[L]: networks that memorized random labels, and those that generalized from true ones.
+def curves(result: grokjax.SweepResult) -> dict[tuple, tuple[np.ndarray, np.ndarray]]:
+    """By kind, alpha and seed: increasing logits of the networks of all decays, and their norms.
 
-    Networks that did neither by the end are in no group.
+    Networks with random labels that did not memorize them by the end are left out, and networks
+    with true ones that do not generalize.
     """
-    random = result.dataset.label_noise.values == 1
-    fits = result.final("train_accuracy").values >= 0.99
-    return {
-        "memorizing": random & fits,
-        "generalizing": ~random & fits & (result.final("test_accuracy").values >= 0.99),
-    }
+    found = {}
+    for (noise, alpha, seed), lanes in result.groups("label_noise", "alpha", "seed"):
+        good = lanes.final("train_accuracy").values >= 0.99
+        good &= (noise == 1) | (lanes.final("test_accuracy").values >= 0.99)
+        if good.any():
+            reached, norm = (lanes.final(k).values[good] for k in ("correct_logit", "norm"))
+            order = np.argsort(reached)
+            kind = "memorizing" if noise == 1 else "generalizing"
+            found[kind, alpha, seed] = reached[order], norm[order]
+    return found
 
 
 def middle_logit(result: grokjax.SweepResult) -> float:
     """A logit inside the range of as many curves as possible."""
     candidates = np.linspace(1.0, 20.0, 77)
-    reached = [np.isfinite(norm_at(result, x)).sum().item() for x in candidates]
-    best = np.flatnonzero(np.array(reached) == max(reached))
+    inside = [(x[0] <= candidates) & (candidates <= x[-1]) for x, _ in curves(result).values()]
+    count = np.sum(inside, axis=0)
+    best = np.flatnonzero(count == count.max())
     return float(candidates[best[len(best) // 2]])
 
 
 def norm_at(result: grokjax.SweepResult, logit: float) -> xarray.DataArray:
     """The norm at a given logit of each curve: [kind, alpha, seed].
 
-    A curve joins the networks of all weight decays, with the logarithm of the norm linear in the
-    logit between two of them; NaN outside of its range.
+    The logarithm of the norm is linear in the logit between two networks of a curve; NaN outside of
+    its range.
     """
-    dataset = result.dataset
-    alphas, seeds = np.unique(dataset.alpha), np.unique(dataset.seed)
-    norm, reached = result.final("norm").values, result.final("correct_logit").values
-    values = np.full((len(KINDS), len(alphas), len(seeds)), np.nan)
-    for i, inside in enumerate(groups(result).values()):
-        for j, alpha in enumerate(alphas):
-            for k, seed in enumerate(seeds):
-                curve = inside & (dataset.alpha.values == alpha) & (dataset.seed.values == seed)
-                x, y = reached[curve], np.log(norm[curve])
-                if x.size and x.min() <= logit <= x.max():
-                    order = np.argsort(x)
-                    values[i, j, k] = np.exp(np.interp(logit, x[order], y[order]))
+    alphas, seeds = np.unique(result.dataset.alpha), np.unique(result.dataset.seed)
     coords = {"kind": list(KINDS), "alpha": alphas, "seed": seeds}
-    return xarray.DataArray(values, coords, tuple(coords))
+    values = xarray.DataArray(np.nan, coords, tuple(coords))
+    for place, (x, norm) in curves(result).items():
+        if x[0] <= logit <= x[-1]:
+            values.loc[place] = np.exp(np.interp(logit, x, np.log(norm)))
+    return values
 
 
 def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
@@ -236,89 +177,65 @@ def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, 
     return values.mean(), values.mean() - half, values.mean() + half
 
 
-def draw(result: grokjax.SweepResult, output: Path, logit: float | None = None) -> list[Path]:
-    """The figure of a run, drawn from its result, as PNG and SVG."""
-    from matplotlib.lines import Line2D
+def interval_text(values: np.ndarray) -> str:
+    """Mean over seeds and its interval, of those there are."""
+    mean, low, high = mean_interval(values)
+    if np.isnan(low):
+        return "" if np.isnan(mean) else number(mean)
+    return f"{number(mean)} ({number(low)} to {number(high)})"
 
-    from grokjax import plotting
-    from grokjax.plotting import ALPHA, GREY, colour_scale, label_log, legend_above
 
+def draw(result: grokjax.SweepResult, logit: float | None = None) -> plotting.Figure:
+    """Norm against logit for every network, and the norm at one logit over alpha."""
+    logit = middle_logit(result) if logit is None else logit
+    values, colours = norm_at(result, logit), plotting.colours_by(result, "alpha")
+    figure, (left, right) = plotting.new_figure(1, 2, size=(7.2, 3.4))
+    thin = {"markersize": 3.5, "linewidth": 0.6}
+    for (kind, alpha, _), (x, norm) in curves(result).items():
+        left.plot(norm, x, KINDS[kind], color=colours.of(alpha), **thin)
+    for i, (kind, line) in enumerate(KINDS.items()):
+        left.plot([], [], line, color=plotting.GREY, label=kind, **thin)
+        mean, low, high = np.transpose([mean_interval(x) for x in values.sel(kind=kind).values])
+        there, colour = np.isfinite(mean), plotting.PALETTE[i]
+        right.plot(values.alpha[there], mean[there], line, color=colour, label=kind, markersize=4)
+        right.vlines(values.alpha, low, high, color=colour, linewidth=1)
+    left.axhline(logit, color=plotting.GREY, linestyle="--", label="where norms are compared")
+    left.set(xlabel="parameter norm", ylabel="logit of the right class", xscale="log")
+    plotting.label_log(left.xaxis)
+    right.set(xlabel=plotting.ALPHA, ylabel=f"norm at a logit of {logit:.3g}", ylim=(0, None))
+    right.plot([], [], color=plotting.GREY, label="mean of seeds, 95 % interval")
+    for ax in (left, right):
+        plotting.legend_above(ax)
+    colours.bar(figure, left)
+    return figure
+
+
+def print_norms(result: grokjax.SweepResult, logit: float | None = None) -> None:
+    """Norm at a fixed logit for each kind and alpha, with its interval over seeds."""
     dataset = result.dataset
     logit = middle_logit(result) if logit is None else logit
-    norm, reached = result.final("norm").values, result.final("correct_logit").values
-    markers = {"memorizing": "o", "generalizing": "s"}
-    with plotting.in_style():
-        figure, (left, right) = plotting.new_figure(1, 2, size=(7.2, 3.2))
-        colours = colour_scale(dataset.alpha.values)
-        for kind, inside in groups(result).items():
-            filled = "full" if kind == "memorizing" else "none"
-            for alpha in np.unique(dataset.alpha):
-                here = inside & (dataset.alpha.values == alpha)
-                left.plot(
-                    norm[here], reached[here], markers[kind], color=colours.to_rgba(alpha),
-                    markersize=3.5, fillstyle=filled,
-                )  # fmt: skip
-        left.axhline(logit, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)))
-        left.set(xlabel="parameter norm", ylabel="logit of the right class", xscale="log")
-        label_log(left.xaxis)
-        legend_above(
-            left,
-            [
-                Line2D([], [], color=GREY, linestyle="none", marker="o", label="random labels"),
-                Line2D(
-                    [], [], color=GREY, linestyle="none", marker="s", fillstyle="none",
-                    label="true labels, grokked",
-                ),
-            ],
-            columns=2,
-        )  # fmt: skip
-        figure.colorbar(colours, ax=left, label=ALPHA, pad=0.02, aspect=30)
-        values = norm_at(result, logit)
-        for i, kind in enumerate(KINDS):
-            rows = np.array([mean_interval(row) for row in values.sel(kind=kind).values])
-            there = np.isfinite(rows[:, 0])
-            x = values.alpha.values[there]
-            mean, low, high = rows[there].T
-            colour = plotting.PALETTE[i]
-            right.plot(x, mean, markers[kind] + "-", color=colour, markersize=4, label=kind)
-            right.vlines(x, low, high, color=colour, linewidth=1)
-        right.set(xlabel=ALPHA, ylabel=f"norm at a logit of {logit:.3g}", ylim=(0, None))
-        legend_above(right)
-    return plotting.save(figure, output, "norms")
-
-
-def print_table(result: grokjax.SweepResult, logit: float) -> None:
-    """Norm at a fixed logit for each kind and alpha, with its interval over seeds."""
-    dataset, values = result.dataset, norm_at(result, logit)
-    table = Table(
-        title=f"{dataset.attrs['task']}: norm at a logit of {logit:.3g}, mean over seeds and its "
-        "95 % interval",
-        box=box.SIMPLE_HEAD,
+    values = norm_at(result, logit)
+    interval = {  # by alpha
+        alpha: [interval_text(values.sel(kind=kind, alpha=alpha).values) for kind in KINDS]
+        for alpha in values.alpha.values
+    }
+    size = dataset.attrs["rows"]
+    print_table(
+        f"{dataset.attrs['task']}: norm at a logit of {logit:.3g}, mean over seeds and its 95 % "
+        "interval",
+        ("alpha", "rows", *KINDS),
+        [(f"{a:.2f}", f"{round(a * size):,}", *cells) for a, cells in interval.items()],
     )
-    for heading in ("alpha", "rows", *KINDS):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for alpha in values.alpha.values:
-        cells = [mean_interval(values.sel(kind=kind, alpha=alpha).values) for kind in KINDS]
-        table.add_row(
-            f"{alpha:.2f}",
-            f"{round(alpha * dataset.attrs['rows']):,}",
-            *(f"{m:.3g} ({low:.3g} to {high:.3g})" if m == m else "" for m, low, high in cells),
-        )
-    Console().print(table)
-    if values.notnull().any("seed").all("kind").any():
-        print(f"memorizing and generalizing need the same norm at alpha = {crossing(values):.2f}")
+    if np.isfinite(alpha := crossing(values)):
+        print(f"memorizing and generalizing need the same norm at alpha = {alpha:.2f}")
     for kind in KINDS:
-        if (change := growth(values.sel(kind=kind))) is not None:
-            mean, low, high = mean_interval(change)
-            print(
-                f"{kind}: norm ~ rows^e with e = {mean:.2f} ({low:.2f} to {high:.2f}), "
-                f"{len(change)} seeds"
-            )
-    counts = {kind: inside.sum() for kind, inside in groups(result).items()}
-    of_true_labels = (dataset.label_noise.values == 0).sum()
-    print(
-        f"{counts['generalizing']} of {of_true_labels} networks with true labels still generalize"
-    )
+        exponents = growth(values.sel(kind=kind))
+        if exponents.size:
+            text = interval_text(exponents)
+            print(f"{kind}: norm ~ rows^e with e = {text}, {exponents.size} seeds")
+    still = sum(len(x) for (kind, *_), (x, _) in curves(result).items() if kind == "generalizing")
+    true = int((dataset.label_noise == 0).sum())
+    print(f"{still} of {true} networks with true labels still generalize")
 
 
 def crossing(values: xarray.DataArray) -> float:
@@ -326,22 +243,25 @@ def crossing(values: xarray.DataArray) -> float:
 
     NaN if one of them needs more at every alpha.
     """
-    memorizing = values.sel(kind="memorizing").mean("seed").dropna("alpha")
-    level = values.sel(kind="generalizing").mean().item()
+    memorizing = values.sel(kind="memorizing").mean("seed")
+    level = values.sel(kind="generalizing").mean()
     if not memorizing.min() < level < memorizing.max():
         return np.nan
+    memorizing = memorizing.dropna("alpha")
     return float(np.interp(level, memorizing.values, memorizing.alpha.values))
 
 
-def growth(values: xarray.DataArray) -> np.ndarray | None:
-    """Exponent of the norm in the size of the training set, for each seed: a line on log axes."""
+def growth(values: xarray.DataArray) -> np.ndarray:
+    """Exponents of the norm in the size of the training set: of each seed, a line on log axes.
+
+    Seeds that have fewer than two norms are left out.
+    """
     exponents = []
-    for row in values.transpose("seed", "alpha").values:
-        there = np.isfinite(row)
-        if there.sum() > 1:
-            x, y = np.log(values.alpha.values[there]), np.log(row[there])
-            exponents.append(np.polyfit(x, y, 1)[0])
-    return np.array(exponents) if exponents else None
+    for _, row in values.groupby("seed"):
+        row = row.squeeze("seed").dropna("alpha")
+        if row.size > 1:
+            exponents.append(np.polyfit(np.log(row.alpha), np.log(row), 1)[0])
+    return np.array(exponents)
 
 
 if __name__ == "__main__":

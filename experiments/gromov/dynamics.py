@@ -13,57 +13,36 @@ grows until about then (the source: until the peak; here: until the network has 
 after it. While the network memorizes, test accuracy is 0, below chance.
 """
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Literal, NamedTuple
-
 import numpy as np
 import xarray
-from rich.console import Console
-from rich.table import Table
 
 import grokjax
-from grokjax import losses, measures, optimizers, tasks
-from grokjax.command import Sweeps, check_option, override, run_as_command
-from grokjax.models import QuadraticMLP
+from experiments.common import gradient_descent
+from grokjax import measures, plotting, tasks
+from grokjax.command import Study, experiment, number, print_table, run_as_command
 
 
-class Scale(NamedTuple):
-    """What `--scale` sets, unless an option of its own says otherwise."""
-
-    p: int
-    width: int
-    alpha: float
-    rate: float
-    seeds: int
-    max_steps: int
-    eval_every: int
-
-
-SCALES = {
-    "quick": Scale(p=23, width=128, alpha=0.8, rate=1e6, seeds=5, max_steps=2000, eval_every=10),
-    "paper": Scale(p=97, width=500, alpha=0.49, rate=2.5e5, seeds=5, max_steps=8000, eval_every=40),
-}
-
-
+@experiment(
+    "gromov_dynamics",
+    paper={
+        "p": 97, "width": 500, "alpha": 0.49, "rate": 2.5e5, "max_steps": 8000, "eval_every": 40,
+    },
+)  # fmt: skip
 def dynamics(
-    scale: Literal["quick", "paper"] = "quick",
+    study: Study,
     *,
-    p: int | None = None,
-    width: int | None = None,
-    alpha: float | None = None,
-    rate: float | None = None,
-    seeds: int | None = None,
-    max_steps: int | None = None,
-    eval_every: int | None = None,
-    faster: tuple[float, ...] = (2, 4, 8, 16, 32),
-    output: Path = Path("results/gromov_dynamics"),
-    progress: bool = True,
+    p: int = 23,
+    width: int = 128,
+    alpha: float = 0.8,
+    rate: float = 1e6,
+    seeds: int = 5,
+    max_steps: int = 2000,
+    eval_every: int = 10,
+    faster: tuple[float, ...] | None = (2, 4, 8, 16, 32),
 ) -> grokjax.SweepResult:
     """Losses, accuracies, weight and gradient norms under gradient descent.
 
     Args:
-      scale: quick: p = 23, width 128, seconds on two CPU cores; paper: p = 97, width 500, minutes.
       p: the modulus.
       width: hidden units.
       alpha: the fraction of the table trained on.
@@ -72,48 +51,24 @@ def dynamics(
       seeds: networks, with seeds 0, 1, ...
       max_steps: training steps of each.
       eval_every: steps between measurements.
-      faster: multiples of the learning rate to try as well, on seed 0, to find where it diverges.
-      output: folder for the dataset, the configuration and the figures.
-      progress: show how far the sweep is, in a terminal.
+      faster: multiples of the learning rate to try as well, on seed 0, to find where it diverges;
+        None: none.
     """
-    setting = override(
-        SCALES[scale],
-        p=p,
-        width=width,
-        alpha=alpha,
-        rate=rate,
-        seeds=seeds,
-        max_steps=max_steps,
-        eval_every=eval_every,
-    )
+    norms = (measures.weight_norms, measures.gradient_norms)
+    recipe, columns = gradient_descent(p, width, rate, measures=norms)
+    task = tasks.modular_addition(p)
+    options = {"eval_every": eval_every, "stop": None}
+    lanes = grokjax.grid(alpha=[alpha], seed=range(seeds), **columns)
+    with study.sweeps(draw, print_findings, running=True) as sweeps:
+        sweeps.run(recipe, task, lanes, max_steps=max_steps, checkpoints="seeds", **options)
     if faster:
-        faster = check_option("faster", faster, tuple[float, ...])
-    output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
-
-    model = QuadraticMLP(setting.p, setting.width)
-    recipe = grokjax.Recipe(
-        model,
-        losses.mse,
-        optimizers.gradient_descent,
-        measures=(measures.weight_norms, measures.gradient_norms),
-    )
-    # The dynamics is the same for every p and width at this rate; its time scales as 1 / rate.
-    learning_rate = setting.rate * (setting.p / 97) ** 3 * (setting.width / 500)
-    task = tasks.modular_addition(setting.p)
-    lanes = grokjax.grid(
-        alpha=[setting.alpha], seed=range(setting.seeds), learning_rate=[learning_rate]
-    )
-    options = {"eval_every": setting.eval_every, "stop": None, "progress": progress}
-    with Sweeps(running=True) as sweeps:
-        sweeps.run(recipe, task, lanes, max_steps=setting.max_steps, **options)
-    result = sweeps.report(output, draw, print_findings)
-    if faster:
-        lanes = grokjax.grid(alpha=[setting.alpha], learning_rate=learning_rate * np.array(faster))
-        # Sooner by as much as the rate is larger; what is stable until then stays so.
-        with Sweeps() as sweeps:
-            sweeps.run(recipe, task, lanes, max_steps=max(1, setting.max_steps // 4), **options)
-        sweeps.report(output / "learning_rates", lambda *_: [], print_edge)
-    return result
+        rates = columns["learning_rate"] * np.array(faster)
+        lanes = grokjax.grid(alpha=[alpha], learning_rate=rates)
+        with study.sweeps(None, print_edge, part="learning_rates") as edge:
+            # Sooner by as much as the rate is larger; what is stable until then stays so.
+            steps = max(1, max_steps // 4)
+            edge.run(recipe, task, lanes, max_steps=steps, checkpoints="learning_rates", **options)
+    return sweeps.result
 
 
 def findings(result: grokjax.SweepResult) -> xarray.Dataset:
@@ -162,41 +117,36 @@ def findings(result: grokjax.SweepResult) -> xarray.Dataset:
     return xarray.Dataset({k: v.reset_coords(drop=True) for k, v in numbers.items()})
 
 
-def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
-    """The figure of a run, drawn from its result, as PNG and SVG."""
-    from grokjax import plotting
-
+def draw(result: grokjax.SweepResult) -> plotting.Figure:
+    """Loss, weight norms, accuracy and gradient norms, with the peak of the test loss."""
     figure = plotting.training_figure(result)
-    peak = float(findings(result)["step of the peak"].median())
+    peak = findings(result)["step of the peak"].median()
     for ax in figure.axes:
-        ax.axvline(peak, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
-    figure.supxlabel("vertical line: peak of the test loss; bands: lowest to highest seed", size=8)
-    return plotting.save(figure, output, "dynamics")
+        plotting.vertical_line(ax, peak, "peak of the test loss")
+    plotting.legend_outside(figure)
+    return figure
 
 
 def print_findings(result: grokjax.SweepResult) -> None:
     """Median over seeds, and the lowest and highest seed."""
     dataset = result.dataset
-    title = f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}, gradient descent"
-    table = Table(title=f"{title}: {dataset.sizes['lane']} seeds")
-    for heading in ("", "median", "lowest", "highest"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for name, values in findings(result).items():
-        x = values.values
-        cells: Iterable[float] = (np.median(x), x.min(), x.max())
-        table.add_row(str(name), *("-" if np.isnan(cell) else f"{cell:.4g}" for cell in cells))
-    Console().print(table)
+    rows = [
+        (name, *("-" if np.isnan(x) else number(x) for x in (np.median(v), v.min(), v.max())))
+        for name, v in ((name, values.values) for name, values in findings(result).items())
+    ]
+    print_table(
+        f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}, gradient descent: "
+        f"{dataset.sizes['lane']} seeds",
+        ("", "median", "lowest", "highest"),
+        rows,
+    )
 
 
 def print_edge(result: grokjax.SweepResult) -> None:
     """Which of the larger learning rates diverged, and when."""
-    dataset = result.dataset
-    for lane in range(dataset.sizes["lane"]):
-        row = dataset.isel(lane=lane)
-        print(
-            f"learning rate {row.learning_rate.item():.3g}: {row.outcome.item()} after "
-            f"{row.final_step.item()} steps"
-        )
+    for rate, lane in result.groups("learning_rate"):
+        outcome, step = lane.dataset.outcome.item(), lane.dataset.final_step.item()
+        print(f"learning rate {number(rate)}: {outcome} after {step} steps")
 
 
 if __name__ == "__main__":

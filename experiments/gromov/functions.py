@@ -13,19 +13,15 @@ in loss that stays; n^3 + n m^2 + m not beyond chance even at more than 90 %.
 """
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 import grokjax
-from experiments.common import spread
-from grokjax import analytic, losses, optimizers, tasks
-from grokjax.command import Sweeps, choose, override, run_as_command
-from grokjax.models import QuadraticMLP
+from experiments.common import adamw
+from grokjax import analytic, plotting, tasks
+from grokjax.command import Study, choose, experiment, number, print_table, run_as_command, spread
 
 
 class Function(NamedTuple):
@@ -45,41 +41,25 @@ FUNCTIONS = {
 }
 
 
-class Scale(NamedTuple):
-    """What `--scale` sets, unless an option of its own says otherwise."""
-
-    p: int
-    width: int
-    alpha: float
-    seeds: int
-    max_steps: int
-    eval_every: int
-
-
-SCALES = {
-    "quick": Scale(p=23, width=256, alpha=0.6, seeds=3, max_steps=600, eval_every=5),
-    "paper": Scale(p=97, width=500, alpha=0.5, seeds=5, max_steps=1000, eval_every=10),
-}
-
-
+@experiment(
+    "gromov_functions",
+    paper={"p": 97, "width": 500, "alpha": 0.5, "seeds": 5, "max_steps": 1000, "eval_every": 10},
+)
 def functions(
-    scale: Literal["quick", "paper"] = "quick",
+    study: Study,
     *,
-    names: tuple[str, ...] | None = None,
-    p: int | None = None,
-    width: int | None = None,
-    alpha: float | None = None,
-    seeds: int | None = None,
-    max_steps: int | None = None,
-    eval_every: int | None = None,
-    output: Path = Path("results/gromov_functions"),
-    progress: bool = True,
+    names: tuple[str, ...] = tuple(FUNCTIONS),
+    p: int = 23,
+    width: int = 256,
+    alpha: float = 0.6,
+    seeds: int = 3,
+    max_steps: int = 600,
+    eval_every: int = 5,
 ) -> grokjax.SweepResult:
     """Accuracy and loss of networks that learn five functions of two residues, under AdamW.
 
     Args:
-      scale: quick: p = 23, a minute on two CPU cores; paper: p = 97, width 500, longer.
-      names: any of n^2+m^2, (n+m)^2, nm, n^2+m^2+nm, n^3+nm^2+m; all by default.
+      names: the functions, any of n^2+m^2, (n+m)^2, nm, n^2+m^2+nm, n^3+nm^2+m.
       p: the modulus, an odd prime.
       width: hidden units.
       alpha: the fraction of the table trained on. The last two functions are trained on 0.96 and
@@ -87,58 +67,36 @@ def functions(
       seeds: networks of each, with seeds 0, 1, ...
       max_steps: training steps of each.
       eval_every: steps between measurements.
-      output: folder for the dataset, the configuration and the figures.
-      progress: show how far the sweeps are, in a terminal.
 
     Returns:
       One lane for each network, with the column `function`; the columns `chance` and `analytic`
       are the share of the majority answer and the accuracy of the analytic network of that
       function, NaN where none of this architecture is known.
     """
-    setting = override(
-        SCALES[scale],
-        p=p,
-        width=width,
-        alpha=alpha,
-        seeds=seeds,
-        max_steps=max_steps,
-        eval_every=eval_every,
-    )
-    names = choose("function", tuple(FUNCTIONS) if names is None else names, FUNCTIONS)
-    output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
-
-    model = QuadraticMLP(setting.p, setting.width, parameterization="standard")
-    recipe = grokjax.Recipe(model, losses.mse, optimizers.adamw)
-    learned = {}
-    for name in names:
+    recipe, columns = adamw(p, width)
+    planned = []
+    for name in choose("function", names, FUNCTIONS):
         function = FUNCTIONS[name]
-        task = tasks.modular_function(setting.p, function.fn, f"{name} mod {setting.p}")
-        alphas = [setting.alpha]
-        if function.hard_alpha is not None:
-            alphas.append(function.hard_alpha)
-        learned[name] = task, alphas
-        for alpha in alphas:
-            tasks.num_train_rows(task, alpha)  # refused now rather than after other functions
-    with Sweeps() as sweeps:
-        for name, (task, alphas) in learned.items():
+        task = tasks.modular_function(p, function.fn, f"{name} mod {p}")
+        alphas = sorted({alpha, function.hard_alpha or alpha})
+        for share in alphas:
+            tasks.num_train_rows(task, share)  # refused now rather than after other functions
+        planned.append((name, task, grokjax.grid(alpha=alphas, seed=range(seeds), **columns)))
+    with study.sweeps(draw, table) as sweeps:
+        for name, task, lanes in planned:
+            exact = analytic_accuracies(name, task).get("exact", np.nan)
             sweeps.run(
                 recipe,
                 task,
-                grokjax.grid(
-                    alpha=alphas, seed=range(setting.seeds), learning_rate=1e-2, weight_decay=5.0
-                ),
+                lanes,
                 title=task.name,
-                columns={
-                    "function": name,
-                    "chance": task.chance,
-                    "analytic": analytic_accuracies(name, task).get("exact", np.nan),
-                },
-                max_steps=setting.max_steps,
-                eval_every=setting.eval_every,
+                columns={"function": name, "chance": task.chance, "analytic": exact},
+                checkpoints=name,
+                max_steps=max_steps,
+                eval_every=eval_every,
                 stop=None,
-                progress=progress,
             )
-    return sweeps.report(output, draw, print_table)
+    return sweeps.result
 
 
 def analytic_accuracies(name: str, task: tasks.Task) -> dict[str, float]:
@@ -149,108 +107,66 @@ def analytic_accuracies(name: str, task: tasks.Task) -> dict[str, float]:
     """
     p = task.num_classes
     same, square = (lambda n: n), (lambda n: n * n)
-    random: dict[str, Any] = dict(construction="random_phase", width=500, key=jax.random.key(0))
-    if name == "n^2+m^2":
-        networks = {
-            "exact": analytic.analytic_function(p, [square, square]),
-            "paper": analytic.analytic_function(p, [square, square], **random),
-        }
-    elif name == "(n+m)^2":
-        networks = {
-            "exact": analytic.analytic_function(p, [same, same], square),
-            "paper": analytic.analytic_function(
-                p, [same, same], square, readout="inverse", **random
-            ),
-        }
-    elif name == "nm":
-        networks = {
-            "exact": analytic.analytic_multiplication(p),
-            "paper": analytic.analytic_multiplication(p, **random),
-        }
-    else:
+    closed: dict[str, tuple[Callable[..., tuple[Any, Any]], tuple[Any, ...], dict[str, str]]] = {
+        "n^2+m^2": (analytic.analytic_function, ([square, square],), {}),
+        "(n+m)^2": (analytic.analytic_function, ([same, same], square), {"readout": "inverse"}),
+        "nm": (analytic.analytic_multiplication, (), {}),
+    }
+    if name not in closed:
         return {}
-    return {k: analytic.evaluate(*network, task).accuracy for k, network in networks.items()}
+    build, arguments, readout = closed[name]
+    paper = {"construction": "random_phase", "width": 500, "key": jax.random.key(0), **readout}
+    return {
+        kind: analytic.evaluate(*build(p, *arguments, **how), task).accuracy
+        for kind, how in {"exact": {}, "paper": paper}.items()
+    }
 
 
-def groups(result: grokjax.SweepResult) -> list[tuple[str, float, grokjax.SweepResult]]:
-    """The lanes of every function and alpha, in the order of the lanes."""
-    dataset = result.dataset
-    pairs = zip(dataset.function.values.tolist(), dataset.alpha.values.tolist(), strict=True)
-    return [
-        (name, alpha, result.select((dataset.function == name) & (dataset.alpha == alpha)))
-        for name, alpha in dict.fromkeys(pairs)
-    ]
-
-
-def draw(result: grokjax.SweepResult, output: Path, *, answer: int = 6) -> list[Path]:
-    """Accuracy, loss and a logit of every function, drawn from the result, as PNG and SVG."""
-    from grokjax import plotting
-
-    last = {name: (alpha, chosen) for name, alpha, chosen in groups(result)}  # the largest alpha
+def draw(result: grokjax.SweepResult, *, answer: int = 6) -> plotting.Figure:
+    """Accuracy, loss and a logit of every function, at the largest alpha."""
+    last = {name: (alpha, lanes) for (name, alpha), lanes in result.groups("function", "alpha")}
     figure, axes = plotting.new_figure(
         len(last), 3, size=(7.6, 2.15 * len(last)), squeeze=False, width_ratios=(1, 1, 0.85)
     )
-    for i, (name, (alpha, chosen)) in enumerate(last.items()):
-        left, middle, right = axes[i]
-        lanes = chosen.dataset
+    for (left, middle, right), (name, (alpha, lanes)) in zip(axes, last.items(), strict=True):
         label = f"${name}$\n$\\alpha$ = {alpha:g}\naccuracy"
-        plotting.curves(lanes, ("train_accuracy", "test_accuracy"), left, ylabel=label)
-        plotting.curves(lanes, ("train_loss", "test_loss"), middle, ylabel="loss", yscale="log")
-        left.set_ylim(-0.03, 1.05)
-        left.axhline(lanes.chance.values[0], color="0.6", linewidth=0.8, linestyle=(0, (2, 2)))
-        assert chosen.params is not None
-        logits = _logits({key: value[0] for key, value in chosen.params.items()})
-        p = len(logits)
-        title = f"$h^{{(2)}}_{{{answer % p}}}(n, m)$" if i == 0 else ""
-        xlabel = "$m$" if i == len(last) - 1 else ""
-        logit = logits[..., answer % p]
-        plotting.heatmap(logit, right, title=title, xlabel=xlabel, ylabel="$n$")
-        for ax in (left, middle):
-            ax.get_legend().remove()
-            if i < len(last) - 1:
-                ax.set_xlabel("")
-    figure.legend(
-        axes[0, 0].lines[:2],
-        ["training", "test"],
-        loc="outside upper left",
-        ncols=2,
-        frameon=False,
-        fontsize=8,
-    )
-    return plotting.save(figure, output, "functions")
+        accuracies, losses = (("train_" + x, "test_" + x) for x in ("accuracy", "loss"))
+        plotting.curves(lanes, accuracies, left, ylabel=label, legend=False)
+        plotting.curves(lanes, losses, middle, ylabel="loss", yscale="log", legend=False)
+        assert lanes.params is not None
+        p, width = lanes.params["w1"].shape[-2:]
+        network = lanes.network(0, adamw(p, width)[0].model)
+        logit = network(tasks.modular_addition(p).tokens)[:, answer % p].reshape(p, p)
+        title = f"$h^{{(2)}}_{{{answer % p}}}(n, m)$"
+        plotting.heatmap(logit, right, title=title, xlabel="$m$", ylabel="$n$", square=True)
+    for ax in axes[:-1].flat:
+        ax.set_xlabel("")
+    plotting.legend_outside(figure)
+    return figure
 
 
-def print_table(result: grokjax.SweepResult) -> None:
+def table(result: grokjax.SweepResult) -> None:
     """Final accuracies of every function and alpha, and the test loss over the training loss."""
     p = result.dataset.attrs["task"].split()[-1]
-    seeds = len(np.unique(result.dataset.seed))
-    table = Table(title=f"mod {p}, AdamW, {seeds} seeds: median (lowest to highest)")
-    headings = ("function", "form", "alpha", "train %", "test %", "chance %", "exact %", "loss gap")
-    for heading in headings:
-        justify = "left" if heading in ("function", "form") else "right"
-        table.add_column(heading, justify=justify, no_wrap=heading == "function")
-    for name, alpha, chosen in groups(result):
-        lanes = chosen.dataset
-        exact = 100 * lanes.analytic.values[0]
-        table.add_row(
-            name,
-            FUNCTIONS[name].form,
-            f"{alpha:g}",
-            f"{100 * chosen.final('train_accuracy').median().item():.3g}",
-            spread(100 * chosen.final("test_accuracy")),
-            f"{100 * lanes.chance.values[0]:.1f}",
-            "none" if np.isnan(exact) else f"{exact:.1f}",
-            spread(chosen.final("test_loss") / chosen.final("train_loss")),
-        )
-    Console().print(table)
-
-
-def _logits(params: dict[str, np.ndarray]) -> np.ndarray:
-    """Logits of a network in the standard parameterization, over the whole table: [p, p, q]."""
-    _, p, width = params["w1"].shape
-    model = QuadraticMLP(p, width, parameterization="standard")
-    logits = model.apply(jax.tree.map(jax.numpy.asarray, params), tasks.modular_addition(p).tokens)
-    return np.asarray(logits).reshape(p, p, p)
+    rows = []
+    for (name, alpha), lanes in result.groups("function", "alpha"):
+        train, test = (100 * lanes.final(x) for x in ("train_accuracy", "test_accuracy"))
+        gap = lanes.final("test_loss") / lanes.final("train_loss")
+        exact, chance = (100 * lanes.dataset[x].values[0] for x in ("analytic", "chance"))
+        rows.append(
+            (
+                name, FUNCTIONS[name].form, f"{alpha:g}", number(train.median().item()),
+                spread(test, lines=True), f"{chance:.1f}",
+                "none" if np.isnan(exact) else f"{exact:.1f}", spread(gap, lines=True),
+            )
+        )  # fmt: skip
+    print_table(
+        f"mod {p}, AdamW, {len(np.unique(result.dataset.seed))} seeds: median and lowest-highest",
+        ("function", "form", "alpha", "train %", "test %", "chance %", "exact %", "loss gap"),
+        rows,
+        left=2,
+    )
+    print("loss gap: test loss over training loss")
 
 
 if __name__ == "__main__":

@@ -11,76 +11,40 @@ Expected: accuracy grows with width; trained networks need fewer neurons than ra
 need about 200 at p = 97; exact ones need 3.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Literal, NamedTuple
+import itertools
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 import grokjax
-from experiments.common import cells, spread
-from grokjax import analytic, losses, optimizers, tasks
-from grokjax.command import Sweeps, override, run_as_command
-from grokjax.models import Params, QuadraticMLP
-from grokjax.results import build_dataset, environment
+from experiments.common import adamw, cells, gradient_descent, untrained
+from grokjax import analytic, plotting, tasks
+from grokjax.command import Study, experiment, print_table, run_as_command, spread
+from grokjax.models import QuadraticMLP
 
 NETWORKS = ("exact", "AdamW", "gradient descent", "random phases")
 
 
-class Scale(NamedTuple):
-    """What `--scale` sets, unless an option of its own says otherwise."""
-
-    p: int
-    widths: tuple[int, ...]
-    alpha: float
-    seeds: int
-    draws: int  # of random phases
-    max_steps: tuple[int, int]  # of gradient descent, of AdamW
-    eval_every: int
-
-
-SCALES = {
-    "quick": Scale(
-        p=23,
-        widths=(6, 12, 25, 50, 100, 200),
-        alpha=0.7,
-        seeds=5,
-        draws=10,
-        max_steps=(3000, 500),
-        eval_every=50,
-    ),
-    "paper": Scale(
-        p=97,
-        widths=(6, 12, 25, 50, 100, 200, 500),
-        alpha=0.5,
-        seeds=5,
-        draws=10,
-        max_steps=(5000, 1000),
-        eval_every=50,
-    ),
-}
-
-
+@experiment(
+    "gromov_width",
+    paper={
+        "p": 97, "widths": (6, 12, 25, 50, 100, 200, 500), "alpha": 0.5, "max_steps": (5000, 1000),
+    },
+)  # fmt: skip
 def width(
-    scale: Literal["quick", "paper"] = "quick",
+    study: Study,
     *,
-    p: int | None = None,
-    widths: tuple[int, ...] | None = None,
-    alpha: float | None = None,
-    seeds: int | None = None,
-    draws: int | None = None,
-    max_steps: tuple[int, int] | None = None,
-    eval_every: int | None = None,
-    output: Path = Path("results/gromov_width"),
-    progress: bool = True,
+    p: int = 23,
+    widths: tuple[int, ...] = (6, 12, 25, 50, 100, 200),
+    alpha: float = 0.7,
+    seeds: int = 5,
+    draws: int = 10,
+    max_steps: tuple[int, int] = (3000, 500),
+    eval_every: int = 50,
 ) -> grokjax.SweepResult:
     """Test accuracy against width, for trained and for analytic networks.
 
     Args:
-      scale: quick: p = 23, a minute on two CPU cores; paper: p = 97, longer.
       p: the modulus.
       widths: hidden units, at least 3.
       alpha: the fraction of the table trained on.
@@ -89,44 +53,50 @@ def width(
       max_steps: training steps of gradient descent and of AdamW; all test answers right ends the
         training of a network sooner.
       eval_every: steps between measurements; a fifth of it for AdamW.
-      output: folder for the dataset, the configuration and the figures.
-      progress: show how far the sweeps are, in a terminal.
 
     Returns:
       One lane for each network, with the columns `network` and `width`. The accuracy of analytic
       networks is that on the whole table, of which they were not trained on any part.
     """
-    setting = override(
-        SCALES[scale],
-        p=p,
-        widths=widths,
-        alpha=alpha,
-        seeds=seeds,
-        draws=draws,
-        max_steps=max_steps,
-        eval_every=eval_every,
-    )
-    output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
-
-    task = tasks.modular_addition(setting.p)
-    with Sweeps() as sweeps:
-        sweeps.keep(_analytic(task, setting))
-        for network, train in (("AdamW", _adamw), ("gradient descent", _gradient_descent)):
-            for size in setting.widths:
-                recipe, columns, budget, every = train(setting, size)
+    task = tasks.modular_addition(p)
+    trained = {
+        "AdamW": (adamw, max_steps[1], max(1, eval_every // 5)),
+        "gradient descent": (gradient_descent, max_steps[0], eval_every),
+    }
+    with study.sweeps(draw, table) as sweeps:
+        sweeps.keep(analytic_networks(task, widths, draws))
+        for network, (training, budget, every) in trained.items():
+            for size in widths:
+                recipe, columns = training(p, size)
                 sweeps.run(
                     recipe,
                     task,
-                    grokjax.grid(alpha=setting.alpha, seed=range(setting.seeds), **columns),
+                    grokjax.grid(alpha=alpha, seed=range(seeds), **columns),
                     title=f"{network}, {size} neurons",
                     columns={"network": network, "width": size},
+                    checkpoints=f"{training.__name__}_{size}",
                     max_steps=budget,
                     eval_every=every,
                     stop=grokjax.grokked(threshold=1.0),
                     keep_params="none",
-                    progress=progress,
                 )
-    return sweeps.report(output, draw, print_table)
+    return sweeps.result
+
+
+def analytic_networks(task: tasks.Task, widths: tuple[int, ...], draws: int) -> grokjax.SweepResult:
+    """Exact and random-phase networks of every width, as lanes that take no step."""
+    p = task.num_classes
+    rows = [("exact", size, 0) for size in widths]
+    rows += [("random phases", *row) for row in itertools.product(widths, range(draws))]
+    found = []
+    for name, size, seed in rows:
+        key = None if name == "exact" else jax.random.key(seed)
+        params = analytic.analytic_weights(p, size, key=key)
+        found.append(analytic.evaluate(QuadraticMLP(p, size), params, task))
+    network, size, seed = zip(*rows, strict=True)
+    columns = {"network": network, "width": size, "seed": seed}
+    accuracy, loss = [each.accuracy for each in found], [each.mse for each in found]
+    return untrained(task, columns, accuracy=accuracy, loss=loss)
 
 
 def accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
@@ -136,73 +106,27 @@ def accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
     return {name: found[name] for name in NETWORKS if name in found}
 
 
-def draw(result: grokjax.SweepResult, output: Path) -> list[Path]:
-    """The figure of a run, drawn from its result, as PNG and SVG."""
-    from grokjax import plotting
-
-    widths = np.unique(result.dataset.width)
-    figure = plotting.accuracy_against_width(widths, accuracies(result))
-    ax = figure.axes[0]
-    ax.set(xticks=widths, xticklabels=[str(w) for w in widths])
-    ax.minorticks_off()
-    return plotting.save(figure, output, "width")
-
-
-def print_table(result: grokjax.SweepResult) -> None:
-    """Median test accuracy, with the lowest and highest, for each network and width."""
+def draw(result: grokjax.SweepResult) -> plotting.Figure:
+    """Test accuracy against width, of each kind of network."""
     dataset = result.dataset
-    table = Table(title=f"{dataset.attrs['task']}: test accuracy (%), median (lowest to highest)")
-    table.add_column("width", justify="right")
-    values = accuracies(result)
-    for name, accuracy in values.items():
-        table.add_column(f"{name} ({accuracy.shape[1]})", justify="right")
-    for i, size in enumerate(np.unique(dataset.width)):
-        table.add_row(str(size), *(spread(100 * rows[i], ".2f") for rows in values.values()))
-    Console().print(table)
-
-
-Training = tuple[grokjax.Recipe, dict[str, float], int, int]  # columns, max_steps, eval_every
-
-
-def _gradient_descent(setting: Scale, size: int) -> Training:
-    model = QuadraticMLP(setting.p, size)
-    rate = 1e6 * (setting.p / 97) ** 3 * (size / 500)  # the same dynamics at every width
-    recipe = grokjax.Recipe(model, losses.mse, optimizers.gradient_descent)
-    return recipe, {"learning_rate": rate}, setting.max_steps[0], setting.eval_every
-
-
-def _adamw(setting: Scale, size: int) -> Training:
-    model = QuadraticMLP(setting.p, size, parameterization="standard")
-    recipe = grokjax.Recipe(model, losses.mse, optimizers.adamw)
-    columns = {"learning_rate": 1e-2, "weight_decay": 5.0}
-    return recipe, columns, setting.max_steps[1], max(1, setting.eval_every // 5)
-
-
-def _analytic(task: tasks.Task, setting: Scale) -> grokjax.SweepResult:
-    """Exact and random-phase networks of every width, as lanes that take no step."""
-    exact: Callable[[int, int], Params] = lambda size, _: analytic.analytic_weights(setting.p, size)
-    random: Callable[[int, int], Params] = lambda size, seed: analytic.analytic_weights(
-        setting.p, size, key=jax.random.key(seed)
+    figure, ax = plotting.new_figure()
+    plotting.accuracy_against_width(
+        np.unique(dataset.width), accuracies(result), ax, chance=dataset.attrs["chance"]
     )
-    rows = [
-        (name, size, seed, *_evaluate(task, size, weights(size, seed)))
-        for name, weights, seeds in (("exact", exact, 1), ("random phases", random, setting.draws))
-        for size in setting.widths
-        for seed in range(seeds)
-    ]
-    network, size, seed, accuracy, mse = (np.array(x) for x in zip(*rows, strict=True))
-    history = {f"{part}_accuracy": accuracy[:, None] for part in ("train", "test")}
-    history |= {f"{part}_loss": mse[:, None] for part in ("train", "test")}
-    still, finite = np.zeros(len(rows), int), np.zeros(len(rows), bool)
-    columns = {"network": network, "width": size, "seed": seed}
-    attributes = {"task": task.name, "chance": task.chance, **environment()}
-    dataset = build_dataset(columns, [0], history, still, finite, attributes, patience=1)
-    return grokjax.SweepResult(dataset)
+    return figure
 
 
-def _evaluate(task: tasks.Task, size: int, params: Params) -> tuple[float, float]:
-    evaluation = analytic.evaluate(QuadraticMLP(task.num_classes, size), params, task)
-    return evaluation.accuracy, evaluation.mse
+def table(result: grokjax.SweepResult) -> None:
+    """Median test accuracy, and the lowest and highest, for each network and width."""
+    dataset, values = result.dataset, accuracies(result)
+    print_table(
+        f"{dataset.attrs['task']}: test accuracy (%), median and lowest-highest",
+        ("width", *(f"{name} ({x.shape[1]})" for name, x in values.items())),
+        (
+            (size, *(spread(100 * x[i], ".2f", lines=True) for x in values.values()))
+            for i, size in enumerate(np.unique(dataset.width))
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Lazy and rich training: S2 section 4, Kumar et al. 2024, and what they leave out."""
+"""Lazy and rich training, as in "Grokking Phenomenon Reproduction" and Kumar et al. 2024."""

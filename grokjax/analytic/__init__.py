@@ -10,19 +10,42 @@
 All are built in float64 and returned in float32.
 """
 
-from grokjax.analytic.addition import analytic_addition as analytic_addition
-from grokjax.analytic.addition import analytic_weights as analytic_weights
-from grokjax.analytic.compositions import analytic_function as analytic_function
-from grokjax.analytic.compositions import analytic_multiplication as analytic_multiplication
-from grokjax.analytic.compositions import discrete_log as discrete_log
-from grokjax.analytic.compositions import primitive_root as primitive_root
-from grokjax.analytic.evaluation import Evaluation as Evaluation
-from grokjax.analytic.evaluation import RandomPhaseTheory as RandomPhaseTheory
-from grokjax.analytic.evaluation import ReducedPrecision as ReducedPrecision
-from grokjax.analytic.evaluation import evaluate as evaluate
-from grokjax.analytic.evaluation import random_phase_theory as random_phase_theory
-from grokjax.analytic.frequencies import best_frequencies as best_frequencies
-from grokjax.analytic.frequencies import check_frequencies as check_frequencies
-from grokjax.analytic.frequencies import margin as margin
-from grokjax.analytic.polynomials import PolynomialNetwork as PolynomialNetwork
-from grokjax.analytic.polynomials import analytic_polynomial as analytic_polynomial
+from grokjax.analytic.addition import analytic_addition, analytic_weights
+from grokjax.analytic.compositions import (
+    analytic_function,
+    analytic_multiplication,
+    discrete_log,
+    primitive_root,
+)
+from grokjax.analytic.evaluation import (
+    Evaluation,
+    RandomPhaseTheory,
+    ReducedPrecision,
+    evaluate,
+    random_phase_theory,
+)
+from grokjax.analytic.frequencies import best_frequencies, check_frequencies, margin
+from grokjax.analytic.polynomials import PolynomialNetwork, analytic_polynomial
+
+__all__ = [
+    "Evaluation",
+    "PolynomialNetwork",
+    "RandomPhaseTheory",
+    "ReducedPrecision",
+    "analytic_addition",
+    "analytic_function",
+    "analytic_multiplication",
+    "analytic_polynomial",
+    "analytic_weights",
+    "best_frequencies",
+    "check_frequencies",
+    "discrete_log",
+    "evaluate",
+    "margin",
+    "primitive_root",
+    "random_phase_theory",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import special
+import scipy  # its parts are imported when they are used: together they take as long as jax
 
 from grokjax import tasks
 from grokjax.analytic.constructions import MAX_OPERANDS
@@ -203,7 +203,7 @@ def random_phase_theory(p: int, width: int, operands: int = 2) -> RandomPhaseThe
     moment = math.factorial(2 * operands) * series[operands]
     gain = 2**operands / math.factorial(operands)
     noise = math.sqrt((gain**2 * moment - 1) / (2 * width))
-    overtaken = special.ndtr(-p / (p - 1) / (math.sqrt(2) * noise))
+    overtaken = scipy.special.ndtr(-p / (p - 1) / (math.sqrt(2) * noise))
     return RandomPhaseTheory(
         noise=noise,
         signal_to_noise=1 / noise,

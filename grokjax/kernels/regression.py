@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
+import scipy  # its parts are imported when they are used: together they take as long as jax
 
 from grokjax.checks import check_array, check_integer, check_number, check_size
 

@@ -12,19 +12,36 @@ Outside of a sweep, `network_of` makes the network that they are given:
     measures.ipr(measures.network_of(model, params, task, loss=losses.mse))
 """
 
-from grokjax.measures.accuracy import accuracies as accuracies
-from grokjax.measures.accuracy import mirrored as mirrored
-from grokjax.measures.circuits import distance_irrelevance as distance_irrelevance
-from grokjax.measures.circuits import fourier_gini as fourier_gini
-from grokjax.measures.circuits import fourier_losses as fourier_losses
-from grokjax.measures.circuits import gradient_symmetry as gradient_symmetry
-from grokjax.measures.corruption import corruption as corruption
-from grokjax.measures.corruption import corruption_phase as corruption_phase
-from grokjax.measures.network import Network as Network
-from grokjax.measures.network import Scalars as Scalars
-from grokjax.measures.network import evaluate as evaluate
-from grokjax.measures.network import masked_mean as masked_mean
-from grokjax.measures.network import network_of as network_of
-from grokjax.measures.norms import gradient_norms as gradient_norms
-from grokjax.measures.norms import ipr as ipr
-from grokjax.measures.norms import weight_norms as weight_norms
+from grokjax.measures.accuracy import accuracies, mirrored
+from grokjax.measures.circuits import (
+    distance_irrelevance,
+    fourier_gini,
+    fourier_losses,
+    gradient_symmetry,
+)
+from grokjax.measures.corruption import corruption, corruption_phase
+from grokjax.measures.network import Network, Scalars, evaluate, masked_mean, network_of
+from grokjax.measures.norms import gradient_norms, ipr, weight_norms
+
+__all__ = [
+    "Network",
+    "Scalars",
+    "accuracies",
+    "corruption",
+    "corruption_phase",
+    "distance_irrelevance",
+    "evaluate",
+    "fourier_gini",
+    "fourier_losses",
+    "gradient_norms",
+    "gradient_symmetry",
+    "ipr",
+    "masked_mean",
+    "mirrored",
+    "network_of",
+    "weight_norms",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -7,6 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from grokjax.models.lookup import look_up
+
 
 def uniform(fan_in: int) -> Callable[..., jax.Array]:
     """Initializer: uniform in +-1/sqrt(fan_in), torch's default for linear and recurrent layers."""
@@ -26,9 +28,23 @@ def linear(inputs: int, features: int, *, bias: bool = True, name: str | None = 
     return nn.Dense(features, use_bias=bias, kernel_init=initial, bias_init=initial, name=name)
 
 
-def embedding(tokens: int, width: int) -> nn.Embed:
-    """An embedding with the initial weights of torch's, N(0, 1)."""
-    return nn.Embed(tokens, width, embedding_init=nn.initializers.normal(1.0), name="embed")
+class Embed(nn.Module):
+    """An embedding with the initial weights of torch's, N(0, 1); as `nn.Embed`, without scatter."""
+
+    tokens: int
+    width: int
+
+    @nn.compact
+    def __call__(self, rows: jax.Array) -> jax.Array:
+        """Vectors of tokens: int32[...] -> float[..., width]."""
+        shape = (self.tokens, self.width)
+        table = self.param("embedding", nn.initializers.normal(1.0), shape, jnp.float32)
+        return look_up(table, rows)
+
+
+def embedding(tokens: int, width: int) -> Embed:
+    """The embedding of a network."""
+    return Embed(tokens, width, name="embed")
 
 
 def by_token(vocabulary: int, tokens: jax.Array) -> tuple[jax.Array, Callable[[Any], Any]]:
@@ -46,5 +62,5 @@ def by_token(vocabulary: int, tokens: jax.Array) -> tuple[jax.Array, Callable[[A
     """
     if tokens.size <= vocabulary:
         return jnp.maximum(tokens, 0), lambda tree: tree
-    look_up = lambda table: jnp.asarray(table).at[tokens].get(mode="clip")
-    return jnp.arange(vocabulary), lambda tree: jax.tree.map(look_up, tree)
+    at_rows = lambda table: look_up(jnp.asarray(table), tokens)
+    return jnp.arange(vocabulary), lambda tree: jax.tree.map(at_rows, tree)

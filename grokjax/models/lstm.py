@@ -11,6 +11,7 @@ import numpy as np
 
 from grokjax.models import arguments, fields
 from grokjax.models.layers import by_token, embedding, linear, uniform
+from grokjax.models.lookup import look_up
 from grokjax.models.noise import dropout as drop
 from grokjax.models.protocol import ModelBase
 from grokjax.tasks import Task
@@ -125,10 +126,10 @@ class _Network(nn.Module):
         else:
             embed = embedding(model.num_classes, model.embedding)
             from_token = lambda token: cell.from_input(embed(token))
-        distinct, look_ups = zip(*(by_token(model.p, column) for column in columns), strict=True)
+        distinct, at_rows = zip(*(by_token(model.p, column) for column in columns), strict=True)
         gates = [from_token(token) for token in distinct]
-        later = [look_up(table) for look_up, table in zip(look_ups[1:], gates[1:], strict=True)]
-        return _unroll(cell, [gates[0], *later], real, look_ups[0])
+        later = [at(table) for at, table in zip(at_rows[1:], gates[1:], strict=True)]
+        return _unroll(cell, [gates[0], *later], real, at_rows[0])
 
 
 class _Cell(nn.Module):
@@ -146,7 +147,7 @@ class _Cell(nn.Module):
 
     def from_token(self, token: jax.Array) -> jax.Array:
         """What a one-hot input adds to the gates, and the biases."""
-        return self.weight_x[token] + (self.bias_x + self.bias_h)[None]
+        return look_up(self.weight_x, token) + (self.bias_x + self.bias_h)[None]
 
     def from_input(self, x: jax.Array) -> jax.Array:
         """What an input adds to the gates, and the biases."""
@@ -168,14 +169,14 @@ def _unroll(
     cell: _Cell,
     gates: list[jax.Array],
     real: list[jax.Array],
-    look_up: Callable[[Any], Any] = lambda tree: tree,
+    at_rows: Callable[[Any], Any] = lambda tree: tree,
 ) -> list[jax.Array]:
     """Hidden states after each input, float[B, K], from what the inputs add to the gates.
 
-    The first step may be evaluated once for each token: `look_up` then gets the rows of the batch.
+    The first step may be evaluated once for each token: `at_rows` then gets the rows of the batch.
     """
     c, h = cell.step(gates[0])
-    c, h, back = (jnp.where(real[0], x, 0.0) for x in look_up((c, h, cell.from_state(h))))
+    c, h, back = (jnp.where(real[0], x, 0.0) for x in at_rows((c, h, cell.from_state(h))))
     states = [h]
     for added, is_real in zip(gates[1:], real[1:], strict=True):
         new_c, new_h = cell.step(added + back, c)

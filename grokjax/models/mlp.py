@@ -12,6 +12,7 @@ import numpy as np
 from grokjax.checks import check_integers
 from grokjax.models import arguments, fields
 from grokjax.models.layers import by_token, embedding, linear, uniform
+from grokjax.models.lookup import look_up
 from grokjax.models.noise import dropout as drop
 from grokjax.models.protocol import ModelBase
 from grokjax.tasks import Task
@@ -124,7 +125,7 @@ class _Network(nn.Module):
         if model.embedding is not None:
             embed = embedding(model.num_classes, model.embedding)
         for weight, column in zip(weights, columns, strict=True):
-            distinct, look_up = by_token(model.p, column)
-            rows = weight[distinct] if embed is None else embed(distinct) @ weight
-            h = h + jnp.where(column[:, None] < 0, 0.0, look_up(rows))
+            distinct, at_rows = by_token(model.p, column)
+            rows = look_up(weight, distinct) if embed is None else embed(distinct) @ weight
+            h = h + jnp.where(column[:, None] < 0, 0.0, at_rows(rows))
         return h

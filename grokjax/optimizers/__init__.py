@@ -12,22 +12,52 @@ Numbers that mean nothing, such as a negative learning rate, are refused with a 
 they are known: when an optimizer is made of Python's, and in a sweep before anything is compiled.
 """
 
-from grokjax.optimizers.combined import Optimizer as Optimizer
-from grokjax.optimizers.combined import add_update_noise as add_update_noise
-from grokjax.optimizers.combined import chain as chain
-from grokjax.optimizers.combined import check_hyperparameters as check_hyperparameters
-from grokjax.optimizers.combined import grokfast_ema as grokfast_ema
-from grokjax.optimizers.combined import grokfast_ema_filter as grokfast_ema_filter
-from grokjax.optimizers.combined import grokfast_ma as grokfast_ma
-from grokjax.optimizers.combined import grokfast_ma_filter as grokfast_ma_filter
-from grokjax.optimizers.combined import orthograd as orthograd
-from grokjax.optimizers.combined import orthograd_filter as orthograd_filter
-from grokjax.optimizers.combined import with_update_noise as with_update_noise
-from grokjax.optimizers.standard import Scalar as Scalar
-from grokjax.optimizers.standard import adam as adam
-from grokjax.optimizers.standard import adamw as adamw
-from grokjax.optimizers.standard import adamw_to_init as adamw_to_init
-from grokjax.optimizers.standard import gradient_descent as gradient_descent
-from grokjax.optimizers.standard import momentum as momentum
-from grokjax.optimizers.standard import nesterov as nesterov
-from grokjax.optimizers.standard import rmsprop as rmsprop
+from grokjax.optimizers.combined import (
+    Optimizer,
+    add_update_noise,
+    chain,
+    check_hyperparameters,
+    grokfast_ema,
+    grokfast_ema_filter,
+    grokfast_ma,
+    grokfast_ma_filter,
+    orthograd,
+    orthograd_filter,
+    with_update_noise,
+)
+from grokjax.optimizers.standard import (
+    Scalar,
+    adam,
+    adamw,
+    adamw_to_init,
+    gradient_descent,
+    momentum,
+    nesterov,
+    rmsprop,
+)
+
+__all__ = [
+    "Optimizer",
+    "Scalar",
+    "adam",
+    "adamw",
+    "adamw_to_init",
+    "add_update_noise",
+    "chain",
+    "check_hyperparameters",
+    "gradient_descent",
+    "grokfast_ema",
+    "grokfast_ema_filter",
+    "grokfast_ma",
+    "grokfast_ma_filter",
+    "momentum",
+    "nesterov",
+    "orthograd",
+    "orthograd_filter",
+    "rmsprop",
+    "with_update_noise",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

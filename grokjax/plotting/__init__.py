@@ -6,12 +6,27 @@ touched: no pyplot, no rcParams. `import grokjax` does not import this module; s
     from grokjax import plotting
     plotting.save(plotting.grokking_time(result), "results/first", "grokking_time")
 
+Everything drawn has a label, so that a legend explains it: each function puts one above its axes,
+`legend=False` leaves it out, and `legend_outside` puts one above all panels of a figure.
+
 Figures of one's own look like these when they are drawn inside `in_style()`, with `new_figure`,
-`over_lanes`, `colour_scale`, `label_log`, `legend_above`, and the colours, markers and lines here.
+`over_lanes`, `colours_by`, `colour_scale`, `label_log`, `vertical_line`, `chance_line`, the
+legends, and the colours, markers and lines here.
 """
 
+from grokjax.plotting.against import final_against, group_panels
+from grokjax.plotting.colours import Colours, colour_scale, colours_by
+from grokjax.plotting.curves import (
+    accuracy_curves,
+    curves,
+    ipr_curve,
+    loss_curves,
+    training_figure,
+)
 from grokjax.plotting.efficiency import data_efficiency
 from grokjax.plotting.lanes import over_lanes
+from grokjax.plotting.legends import chance_line, legend_above, legend_outside, vertical_line
+from grokjax.plotting.maps import heatmap, phase_diagram
 from grokjax.plotting.style import (
     ALPHA,
     GREY,
@@ -20,23 +35,13 @@ from grokjax.plotting.style import (
     TEST,
     TRAIN,
     Figure,
-    colour_scale,
     in_style,
     label_log,
-    legend_above,
     new_figure,
     save,
 )
-from grokjax.plotting.sweeps import (
-    accuracy_curves,
-    alpha_sweep_figure,
-    curves,
-    grokking_time,
-    ipr_curve,
-    loss_curves,
-    training_figure,
-)
-from grokjax.plotting.weights import accuracy_against_width, heatmap, phase_histogram
+from grokjax.plotting.times import alpha_sweep_figure, grokking_time, step_against
+from grokjax.plotting.weights import accuracy_against_width, phase_histogram
 
 __all__ = [
     "ALPHA",
@@ -45,23 +50,36 @@ __all__ = [
     "PALETTE",
     "TEST",
     "TRAIN",
+    "Colours",
     "Figure",
     "accuracy_against_width",
     "accuracy_curves",
     "alpha_sweep_figure",
+    "chance_line",
     "colour_scale",
+    "colours_by",
     "curves",
     "data_efficiency",
+    "final_against",
     "grokking_time",
+    "group_panels",
     "heatmap",
     "in_style",
     "ipr_curve",
     "label_log",
     "legend_above",
+    "legend_outside",
     "loss_curves",
     "new_figure",
     "over_lanes",
+    "phase_diagram",
     "phase_histogram",
     "save",
+    "step_against",
     "training_figure",
+    "vertical_line",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,12 +6,21 @@ from typing import Any
 import numpy as np
 
 from grokjax.checks import check_array, check_integer
-from grokjax.plotting.style import ALPHA, GREY, PALETTE, Figure, new_figure, style
-from grokjax.plotting.weights import accuracy_rows
+from grokjax.plotting.legends import add_key, chance_line, legend_outside
+from grokjax.plotting.style import ALPHA, PALETTE, Figure, new_figure, style
+from grokjax.plotting.weights import accuracy_rows, several
+
+OTHERS = "#949494"  # the palest grey of contrast 3 on white
 
 
 @style
-def data_efficiency(alphas: Any, accuracies: Mapping[str, Any], *, columns: int = 3) -> Figure:
+def data_efficiency(
+    alphas: Any,
+    accuracies: Mapping[str, Any],
+    *,
+    columns: int = 3,
+    chance: float | None = None,
+) -> Figure:
     """Best test accuracy against alpha, a panel for each setting: all seeds, and their median.
 
     The medians of the other settings are grey lines behind.
@@ -20,6 +29,7 @@ def data_efficiency(alphas: Any, accuracies: Mapping[str, Any], *, columns: int 
       alphas: [A].
       accuracies: by setting: [A], or [A, seeds].
       columns: panels in a row.
+      chance: the accuracy of guessing, such as `task.chance`, for a line.
 
     Reference: S1 figure 4; Power et al. 2022, figure 2.
 
@@ -41,13 +51,25 @@ def data_efficiency(alphas: Any, accuracies: Mapping[str, Any], *, columns: int 
     colour = PALETTE[0]
     for ax, (name, best) in zip(axes.flat, values.items(), strict=False):
         for other in values.values():
-            ax.plot(alphas, np.median(other, axis=1), color=GREY, alpha=0.3, linewidth=0.8)
-        seeds = np.repeat(alphas, best.shape[1])
-        ax.plot(seeds, best.ravel(), "o", color=colour, alpha=0.4, markersize=3, markeredgewidth=0)
+            ax.plot(alphas, np.median(other, axis=1), color=OTHERS, linewidth=0.7)
+        x = np.repeat(alphas, best.shape[1])
+        ax.plot(x, best.ravel(), "o", color=colour, alpha=0.4, markersize=3, markeredgewidth=0)
         ax.plot(alphas, np.median(best, axis=1), color=colour)
+        seeds = several({name: best})
+        add_key(ax, f"median of {seeds}" if seeds else "one seed", colour, "-")
+        if seeds:
+            add_key(ax, "one seed", colour, marker="o", markersize=3)
+        if len(values) > 1:
+            add_key(ax, "the other settings", OTHERS, "-", linewidth=0.7)
+        if chance is not None:
+            chance_line(ax, chance)
         ax.set(title=name, ylim=(-0.03, 1.03))
-    for ax in axes.flat[len(values) :]:
-        ax.set_axis_off()
+    for i, ax in enumerate(axes.flat):
+        if i >= len(values):
+            ax.set_axis_off()
+        elif i + columns >= len(values):  # the panel below is hidden
+            ax.tick_params(labelbottom=True)
     figure.supxlabel(ALPHA, fontsize=9)
     figure.supylabel("best test accuracy", fontsize=9)
+    legend_outside(figure)
     return figure

@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -12,8 +11,6 @@ import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure as _Figure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter, StrMethodFormatter
 
@@ -25,8 +22,9 @@ from grokjax.checks import (
     shown,
 )
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; their yellow is too pale.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito's blue, vermilion, green and black, and a purple, brown and violet in place of their
+# pale colours: contrast 3 or more on white, and colour-blind readers can tell them apart.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#C2609F", "#7A5C00", "#8D7FE0", "#000000")
 MARKERS = ("o", "s", "D", "v", "P", "p", "X", "h")  # one more than colours
 GREY = "#777777"
 ALPHA = r"training fraction $\alpha$"  # the label of an axis
@@ -95,12 +93,17 @@ def new_figure(
 
 @style
 def save(fig: _Figure, directory: str | os.PathLike, name: str) -> list[pathlib.Path]:
-    """Write `name.png` (150 dots per inch) and `name.svg` into a directory; returns their paths.
+    """Write a figure as `name.png` (150 dots per inch), `name.svg` and `name.pdf`.
+
+    The files carry no date, so that the same figure is the same file.
 
     Args:
       fig: what to save.
       directory: where to; it is made if it does not exist.
       name: of the files, without a folder and without their suffix.
+
+    Returns:
+      The paths of the PNG, the SVG and the PDF.
 
     Raises:
       ValueError: for something else than a figure, a directory that is a file, or such a name.
@@ -120,9 +123,12 @@ def save(fig: _Figure, directory: str | os.PathLike, name: str) -> list[pathlib.
             f"directory must be a folder, or one to be made, and {str(directory)!r} or a part of "
             "it is a file."
         ) from None
-    paths = [directory / f"{name}.{suffix}" for suffix in ("png", "svg")]
-    fig.savefig(paths[0], dpi=150)
-    fig.savefig(paths[1], metadata={"Date": None})
+    dated: dict[str, dict[str, None]] = {
+        "png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}
+    }  # fmt: skip
+    paths = [directory / f"{name}.{suffix}" for suffix in dated]
+    for path, metadata in zip(paths, dated.values(), strict=True):
+        fig.savefig(path, dpi=150, metadata=metadata)
     return paths
 
 
@@ -141,25 +147,6 @@ def axes_or_new(ax: Axes | None) -> tuple[_Figure, Axes]:
             f"one, got {shown(ax)}."
         )
     return figure, ax
-
-
-def colour_scale(values: Any) -> ScalarMappable:
-    """Colours for numbers, from the lowest to the highest: viridis without its palest end.
-
-    `colour_scale(values).to_rgba(value)` is one of them, and `figure.colorbar` takes the scale.
-
-    Args:
-      values: numbers of any shape.
-
-    Raises:
-      ValueError: if there is none, or one that is not finite.
-    """
-    values = check_array("values", values, kinds="iuf", finite=True)
-    if not values.size:
-        raise ValueError("values is empty; a colour scale needs at least one number.")
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256))
-    norm = Normalize(values.min(), values.max())
-    return ScalarMappable(norm, ListedColormap(colours))
 
 
 def label_log(axis: Axis) -> None:
@@ -185,35 +172,3 @@ def label_log(axis: Axis) -> None:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades >= 1 else (1, 1.5, 2, 3, 5, 7)))
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def legend_above(ax: Axes, handles: Sequence[Any] | None = None, columns: int = 3) -> None:
-    """A legend above the axes, where it covers no data.
-
-    Args:
-      ax: the axes.
-      handles: what it explains; by default everything in the axes that has a label.
-      columns: entries in a row.
-
-    Raises:
-      ValueError: for something else than axes, a number of columns that is not positive, or
-        handles that have no label.
-    """
-    if not isinstance(ax, Axes):
-        raise ValueError(f"ax must be matplotlib axes, got {shown(ax)}.")
-    columns = check_integer("columns", columns, at_least=1)
-    options: dict[str, Any] = {}
-    if handles is not None:
-        options["handles"] = list(handles) if np.iterable(handles) else [handles]
-        if not all(hasattr(handle, "get_label") for handle in options["handles"]):
-            raise ValueError(
-                f"handles must be lines and patches with labels, got {shown(handles)}."
-            )
-    ax.legend(
-        loc="lower left",
-        bbox_to_anchor=(-0.02, 1.0),
-        ncols=columns,
-        columnspacing=1.2,
-        borderaxespad=0.2,
-        **options,
-    )

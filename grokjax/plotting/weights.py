@@ -1,4 +1,4 @@
-"""Figures of weights and spectra: heat maps, phases, accuracy against width."""
+"""Figures of weights: phases of neurons, and accuracy against width."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,60 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from grokjax.checks import (
-    check_array,
-    check_flag,
-    check_integer,
-    check_mapping,
-)
-from grokjax.plotting.style import MARKERS, PALETTE, axes_or_new, legend_above, style
-
-
-@style
-def heatmap(
-    matrix: Any,
-    ax: Axes | None = None,
-    *,
-    title: str = "",
-    xlabel: str = "",
-    ylabel: str = "",
-    colorbar: bool = True,
-) -> Figure:
-    """A matrix as colours, rows downwards: around zero if it has negative entries, else from zero.
-
-    Args:
-      matrix: [rows, columns], real.
-      ax: where to draw.
-      title: what it is.
-      xlabel: what the columns are.
-      ylabel: what the rows are.
-      colorbar: whether to explain the colours.
-
-    Reference: Gromov 2023, figure 2.
-
-    Raises:
-      ValueError: if the matrix is not a real one with at least one finite entry.
-    """
-    matrix = check_array("matrix", matrix, kinds="biufc", shape=("rows", "columns"))
-    if np.iscomplexobj(matrix):
-        raise ValueError("matrix must be real; take the absolute value of a complex one.")
-    matrix = matrix.astype(float)
-    finite = matrix[np.isfinite(matrix)]
-    if not finite.size:
-        raise ValueError(
-            f"matrix must have at least one finite entry, got none in the shape {matrix.shape}."
-        )
-    check_flag("colorbar", colorbar)
-    figure, ax = axes_or_new(ax)
-    top = np.abs(finite).max()
-    signed = finite.min() < 0
-    colours = {"cmap": "RdBu_r" if signed else "magma", "vmin": -top if signed else 0, "vmax": top}
-    image = ax.imshow(matrix, interpolation="nearest", **colours)
-    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    ax.spines[:].set_visible(False)
-    if colorbar:
-        figure.colorbar(image, ax=ax, pad=0.03, fraction=0.046)
-    return figure
+from grokjax.checks import check_array, check_integer, check_mapping
+from grokjax.plotting.legends import add_median_key, chance_line, legend_above
+from grokjax.plotting.style import MARKERS, PALETTE, axes_or_new, label_log, style
 
 
 @style
@@ -102,7 +51,11 @@ def phase_histogram(phases: Mapping[str, Any], ax: Axes | None = None, *, bins: 
 
 @style
 def accuracy_against_width(
-    width: Any, accuracies: Mapping[str, Any], ax: Axes | None = None
+    width: Any,
+    accuracies: Mapping[str, Any],
+    ax: Axes | None = None,
+    *,
+    chance: float | None = None,
 ) -> Figure:
     """Test accuracy against the number of neurons: the median over seeds, from lowest to highest.
 
@@ -110,6 +63,7 @@ def accuracy_against_width(
       width: [W].
       accuracies: by name, such as "analytic": [W], or [W, seeds].
       ax: where to draw.
+      chance: the accuracy of guessing, such as `task.chance`, for a line.
 
     Reference: Gromov 2023, figure 4b.
 
@@ -132,6 +86,11 @@ def accuracy_against_width(
             low, high = values.min(1), values.max(1)
             ax.fill_between(width, low, high, color=line["color"], alpha=0.18, linewidth=0)
     ax.set(xlabel="width (neurons)", ylabel="test accuracy", xscale="log", ylim=(-0.03, 1.03))
+    label_log(ax.xaxis)
+    seeds = several(rows)
+    add_median_key(ax, seeds, bands=bool(seeds))
+    if chance is not None:
+        chance_line(ax, chance)
     legend_above(ax)
     return figure
 
@@ -160,6 +119,12 @@ def accuracy_rows(accuracies: Any, rows: int, what: str) -> dict[str, np.ndarray
             )
         found[name] = values.reshape(rows, -1)
     return found
+
+
+def several(rows: Mapping[str, np.ndarray]) -> str:
+    """Of how many seeds the medians of [rows, seeds] are, such as "5 seeds"; "" if all of one."""
+    few, many = (f(values.shape[1] for values in rows.values()) for f in (min, max))
+    return "" if many == 1 else f"{many if few == many else f'{few} to {many}'} seeds"
 
 
 def _phases(name: str, values: Any) -> np.ndarray:

@@ -22,3 +22,7 @@ __all__ = [
     "lane_columns",
     "load_result",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

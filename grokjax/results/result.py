@@ -137,6 +137,46 @@ class SweepResult:
             dataset.attrs |= costs
         return result
 
+    def groups(self, *columns: str) -> list[tuple[Any, "SweepResult"]]:
+        """The lanes of every combination of values of some columns that there is.
+
+            for (optimizer, alpha), lanes in result.groups("optimizer", "alpha"): ...
+
+        Args:
+          *columns: names of lane columns. With one name the values are not in a tuple.
+
+        Returns:
+          The values and their lanes: numbers from the lowest to the highest, NaN last, and words in
+          the order of the lanes. The first column varies slowest.
+
+        Raises:
+          ValueError: without a name, or for one that is no lane column.
+        """
+        there = [str(k) for k, v in self.dataset.coords.items() if v.dims == ("lane",)]
+        if not columns or (unknown := [name for name in columns if name not in there]):
+            wrong = shown(unknown[0]) if columns else "nothing"
+            raise ValueError(f"columns must name lane columns, got {wrong}; there are {there}.")
+        codes, values = [], []
+        for name in columns:
+            column = self.dataset[name].values
+            unique, first, code = np.unique(
+                column.astype(str) if column.dtype.kind == "O" else column,
+                return_index=True,
+                return_inverse=True,
+            )
+            if unique.dtype.kind == "U":
+                rank = np.argsort(np.argsort(first))
+                unique, code = unique[np.argsort(first)], rank[code]
+            codes.append(code)
+            values.append(unique.tolist())
+        table = np.stack(codes, axis=1)
+        found = []
+        for row in sorted(set(map(tuple, table.tolist()))):
+            key = tuple(values[i][code] for i, code in enumerate(row))
+            lanes = self.select((table == row).all(axis=1))
+            found.append((key if len(columns) > 1 else key[0], lanes))
+        return found
+
     def split(self, lane: int, task: Task | None = None) -> Split:
         """The rows that a lane trained on and was tested on, and the labels of all rows.
 

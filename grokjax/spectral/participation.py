@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from scipy import integrate
+import scipy  # its parts are imported when they are used: together they take as long as jax
 
 from grokjax.checks import check_choice, check_integer, check_integers, check_jax_array
 from grokjax.spectral.transforms import check_axis, floats, neuron_vectors, share
@@ -121,6 +121,6 @@ def noise_ipr(p: int, convention: Convention = "rfft", operands: int = 2) -> flo
             )
         )
         scale = pairs + 1  # the density falls as exp(-scale t), a peak that quad would miss
-        return float(integrate.quad(lambda u: density(u / scale), 0, math.inf)[0] / scale)
+        return float(scipy.integrate.quad(lambda u: density(u / scale), 0, math.inf)[0] / scale)
     copies = operands if convention == "joint" else 1
     return copies * (3 * real + 4 * pairs) / (copies * p * (copies * p + 2))

@@ -7,8 +7,13 @@ library), `tuning` (how many slots), `ledger` (what is known of each lane), `sna
 from files) and `run` (`run_sweep`).
 """
 
-from grokjax.sweep.devices import lane_mesh as lane_mesh
-from grokjax.sweep.observers import Measured as Measured
-from grokjax.sweep.plan import log_spaced as log_spaced
-from grokjax.sweep.run import SweepInterrupted as SweepInterrupted
-from grokjax.sweep.run import run_sweep as run_sweep
+from grokjax.sweep.devices import lane_mesh
+from grokjax.sweep.observers import Measured
+from grokjax.sweep.plan import log_spaced
+from grokjax.sweep.run import SweepInterrupted, run_sweep
+
+__all__ = ["Measured", "SweepInterrupted", "lane_mesh", "log_spaced", "run_sweep"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -19,19 +19,30 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from grokjax.checks import shown
 from grokjax.models import Params
 from grokjax.sweep.plan import Plan
-from grokjax.sweep.schedule import Call
+from grokjax.sweep.schedule import Call, common_steps
 from grokjax.tasks import Task
-from grokjax.train import Lane, LaneState, Recipe, StopFn, init_lane, is_done, record, train_chunk
+from grokjax.train import (
+    Lane,
+    LaneState,
+    Recipe,
+    StopFn,
+    epoch_steps,
+    init_lane,
+    is_done,
+    record,
+    train_chunk,
+)
 
 AXIS = "lanes"
+TILE = 128
 _ALONG, _WHOLE = PartitionSpec(AXIS), PartitionSpec()
 
 
 class Report(NamedTuple):
     """What the host learns of lanes after a call: two arrays, since each costs a transfer."""
 
-    scalars: jax.Array  # float32[..., M], the measurements in alphabetical order
-    status: jax.Array  # int32[..., 3]: step, stopped, diverged
+    scalars: jax.Array  # float32[..., n, M], n times the measurements in alphabetical order
+    status: jax.Array  # int32[..., n, 3]: step, stopped, diverged
 
 
 def lane_mesh(devices: Any = None) -> Mesh:
@@ -75,15 +86,19 @@ class Devices:
       mesh: the devices.
       slots: places on each device.
       vectorize: whether the lanes of a device train side by side, or one after another.
+      measurements: that a call of lanes side by side covers.
       state: of all slots, on the devices.
     """
 
-    def __init__(self, plan: Plan, mesh: Mesh, slots: int, vectorize: bool):
+    def __init__(self, plan: Plan, mesh: Mesh, slots: int, vectorize: bool, measurements: int = 1):
         self.mesh, self.slots, self.vectorize = mesh, slots, vectorize
+        # A copy of the parameters at every measurement needs a call for each.
+        self.measurements = 1 if plan.keep_params == "all" else measurements
         self.state: LaneState
         self._table, self._initial = plan.table.lanes, plan.initial
         self._fixed = (plan.recipe, put(mesh, plan.task, whole=True), plan.stop, mesh)
         self._max_steps = put(mesh, np.int32(plan.max_steps), whole=True)
+        self._window, self._common = shuffle_window(plan), common_steps(plan.measure_at)
         self._seats: dict[int, Any] = {}  # by padded size: what the devices were sent last
 
     def set_state(self, state: LaneState) -> None:
@@ -107,16 +122,21 @@ class Devices:
         self.state = reseat(self.mesh, self.state, order, count, put(self.mesh, states))
 
     def train(self, call: Call) -> Report:
-        """Trains the lanes of a call up to their next measurement, and measures them."""
+        """Trains the lanes of a call up to their next measurements, and measures them."""
         seats = (call.order.ravel(), call.count)
         last = self._seats.get(call.rows)
         if last is None or not all(
             map(np.array_equal, seats, last[0])
         ):  # mostly they are as before
             last = self._seats[call.rows] = seats, put(self.mesh, seats)
+        targets = put(self.mesh, call.targets.reshape(call.order.size, -1))
         self.state, report = train(
-            *self._fixed, self.state, *last[1], put(self.mesh, call.targets.ravel()),
-            self._max_steps, rows=call.rows, vectorize=self.vectorize,
+            *self._fixed, self.state, *last[1], targets, self._max_steps,
+            put(self.mesh, np.int32(call.steps), whole=True),
+            rows=whole_tiles(self.mesh, call.rows), window=self._window,
+            vectorize=self.vectorize,
+            # Compiled for the number that nearly all calls have; others are data.
+            steps=call.steps if call.steps == self._common else None,
         )  # fmt: skip
         return report
 
@@ -136,7 +156,7 @@ class Devices:
 
 @functools.partial(
     jax.jit,
-    static_argnames=("recipe", "stop", "mesh", "rows", "vectorize"),
+    static_argnames=("recipe", "stop", "mesh", "rows", "window", "vectorize", "steps"),
     donate_argnames=("state",),
 )
 def train(
@@ -149,50 +169,66 @@ def train(
     count: jax.Array,
     targets: jax.Array,
     max_steps: jax.Array,
+    length: jax.Array,
     *,
     rows: int,
+    window: int,
     vectorize: bool,
+    steps: int | None,
 ) -> tuple[LaneState, Report]:
-    """Trains the lanes in some slots up to their next measurement.
+    """Trains the lanes in some slots up to their next measurements.
 
     Args:
-      recipe: static, like `stop`, `mesh`, `rows` and `vectorize`.
+      recipe: static, like `stop`, `mesh` and all that follows `length`.
       task: the table, on every device.
       stop: when a lane is done.
       mesh: the devices.
       state: all slots; its buffers are reused.
       order: int32[devices * G], slot numbers on each device; the first `count` are worked on.
       count: int32[devices].
-      targets: int32[devices * G], the step to train to.
+      targets: int32[devices * G, n], the steps to train to and to measure at.
       max_steps: int32[], the budget.
+      length: int32[], the steps between two of the targets, if `steps` is None: side by side all
+        lanes take as many, and one whose next target is not as far away waits for another call.
       rows: what the training rows of these lanes are padded to.
+      window: as in `train_steps`.
       vectorize: lanes side by side instead of one after another.
+      steps: `length`, where it is known when compiling.
 
     Returns:
       The new state, and reports in the places of `order`.
     """
 
-    def on_device(task, state, order, count, targets, max_steps):
-        def one(state, target):
-            num_steps = target - state.step
-            return _reported(train_chunk(recipe, task, stop, state, num_steps, max_steps, rows))
+    def on_device(task, state, order, count, targets, max_steps, length):
+        def up_to(target, state, num_steps):
+            return _reported(
+                train_chunk(recipe, task, stop, state, target, max_steps, rows, window, num_steps)
+            )
+
+        def side_by_side(state, targets):
+            num_steps = length if steps is None else steps
+            return jax.lax.scan(lambda state, x: up_to(x, state, num_steps), state, targets)
 
         if vectorize:
-            chosen, reports = jax.vmap(one)(jax.tree.map(lambda x: x[order], state), targets)
+            picked = jax.tree.map(lambda x: x[order], state)
+            chosen, reports = jax.vmap(side_by_side)(picked, targets)
             # Places beyond `count` repeat some slot: their copy is sent out of bounds and dropped.
             kept = jnp.where(jnp.arange(order.size) < count[0], order, state.step.size)
             put = lambda leaf, new: leaf.at[kept].set(new, mode="drop")
             return jax.tree.map(put, state, chosen), reports
 
         def unless_done(state, target):
-            skipped = lambda: (state, _zeros(jax.eval_shape(one, state, target)[1]))
-            return jax.lax.cond(is_done(state, max_steps), skipped, lambda: one(state, target))
+            skipped = lambda: (state, _zeros(jax.eval_shape(up_to, target, state, None)[1]))
+            return jax.lax.cond(
+                is_done(state, max_steps), skipped, lambda: up_to(target, state, None)
+            )
 
-        return _one_by_one(unless_done, state, order, count[0], targets)
+        one = lambda state, targets: jax.lax.scan(unless_done, state, targets)
+        return _one_by_one(one, state, order, count[0], targets)
 
     return _over_devices(
-        on_device, mesh, (_WHOLE, _ALONG, _ALONG, _ALONG, _ALONG, _WHOLE), (_ALONG, _ALONG)
-    )(task, state, order, count, targets, max_steps)
+        on_device, mesh, (_WHOLE, *[_ALONG] * 4, _WHOLE, _WHOLE), (_ALONG, _ALONG)
+    )(task, state, order, count, targets, max_steps, length)
 
 
 @functools.partial(jax.jit, static_argnames=("recipe", "stop", "mesh"), donate_argnames=("state",))
@@ -218,7 +254,8 @@ def admit(
         def one(_, new):
             lane, params = new
             fresh = init_lane(recipe, task, lane, params)
-            return _reported(record(recipe, task, stop, fresh))
+            state, report = _reported(record(recipe, task, stop, fresh))
+            return state, jax.tree.map(lambda x: x[None], report)
 
         return _one_by_one(one, state, order, count[0], (lanes, params))
 
@@ -247,6 +284,25 @@ def take(mesh: Mesh, stacked: Any, slots: jax.Array) -> Any:
     """A copy of some slots of each device, as leaves [devices * G, ...]; int32[devices * G]."""
     pick = lambda stacked, slots: jax.tree.map(lambda leaf: leaf[slots], stacked)
     return _over_devices(pick, mesh, (_ALONG, _ALONG), _ALONG)(stacked, slots)
+
+
+def whole_tiles(mesh: Mesh, rows: int) -> int:
+    """Rows of a step on these devices: on an accelerator whole tiles of its matrix products.
+
+    Else every product would begin with a copy of its operands, padded.
+    """
+    if mesh.devices.flat[0].platform == "cpu" or rows <= TILE:
+        return rows
+    return -(-rows // TILE) * TILE
+
+
+def shuffle_window(plan: Plan) -> int:
+    """Steps in which no lane begins two epochs of minibatches: a power of two, at least 2.
+
+    A power of two, so that other data fractions hardly ever compile anything.
+    """
+    epochs = epoch_steps(plan.recipe, plan.table.lanes, np)
+    return 1 << (int(epochs[epochs > 1].min(initial=1 << 20)).bit_length() - 1)
 
 
 def empty_slots(plan: Plan, mesh: Mesh, slots: int) -> LaneState:

@@ -66,6 +66,10 @@ class Ledger:
         ended = self.stopped[lane] or self.diverged[lane]
         return bool(ended) or self.count[lane] == len(self.plan.measure_at)
 
+    def next_step(self, lane: int) -> int:
+        """The step at which an unfinished lane is measured next."""
+        return int(self.plan.measure_at[self.count[lane]])
+
     def values(self, lane: int) -> np.ndarray:
         """float32[T, names], what was measured of a lane, as far as it is here."""
         return self._values[lane][: self.count[lane]]

@@ -149,7 +149,7 @@ def _dispatch(
             del carried[int(lane)]
     if fresh:
         sent(fresh, devices.admit(fresh))
-    for call in schedule.calls(devices.vectorize):
+    for call in schedule.calls(devices.vectorize, devices.measurements):
         sent(call, devices.train(call))
     return dispatched
 
@@ -167,28 +167,29 @@ def _read(
     call = pending.call
     shape = call.lanes.shape
     report, params = fetch((pending.report, pending.params))
-    scalars, status = (leaf.reshape(*shape, -1) for leaf in report)
-    taken = np.zeros(shape, np.int64)
+    scalars, status = (x.reshape(*shape, *x.shape[-2:]) for x in report)
+    taken = 0
     leaving, measured = [], []
     for place in zip(*np.nonzero(call.lanes != EMPTY), strict=True):
         lane = int(call.lanes[place])
-        if ledger.is_finished(lane):
-            continue  # was done before this call, which left it as it was
-        step, stopped, diverged = status[place].tolist()
-        taken[place] = ledger.add(lane, scalars[place], bool(stopped), bool(diverged))
-        if params is not None:
-            index = np.ravel_multi_index(place, shape)
-            ledger.kept[lane].append(jax.tree.map(lambda leaf, index=index: leaf[index], params))
-        if ledger.is_finished(lane):
-            leaving.append(lane)
-        if observers:
-            ended = "diverged" if diverged else "stopped" if stopped else ""
-            ended = ended or ("spent" if ledger.is_finished(lane) else "")
-            measured.append(Measured.of(plan, lane, step, scalars[place], ended))
-    if devices.vectorize:  # a batch takes as long as its longest member, in every place
-        ledger.costs["slot_steps"] += int(taken.max(axis=1).sum()) * taken[0].size
-    else:
-        ledger.costs["slot_steps"] += int(taken.sum())
+        for values, (step, stopped, diverged) in zip(
+            scalars[place], status[place].tolist(), strict=True
+        ):
+            if ledger.is_finished(lane) or step != ledger.next_step(lane):
+                break  # it was left as it was
+            taken += ledger.add(lane, values, bool(stopped), bool(diverged))
+            if params is not None:
+                index = np.ravel_multi_index(place, shape)
+                copy = jax.tree.map(lambda leaf, index=index: leaf[index], params)
+                ledger.kept[lane].append(copy)
+            if ledger.is_finished(lane):
+                leaving.append(lane)
+            if observers:
+                ended = "diverged" if diverged else "stopped" if stopped else ""
+                ended = ended or ("spent" if ledger.is_finished(lane) else "")
+                measured.append(Measured.of(plan, lane, step, values, ended))
+    # Side by side every place takes all steps of the call, whoever is in it.
+    ledger.costs["slot_steps"] += call.steps * call.targets.size or taken
     observers.tell(measured)
     return _retire(leaving, plan, devices, schedule, ledger, store is not None)
 

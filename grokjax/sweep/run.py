@@ -180,7 +180,7 @@ def _train(
     state, pending = empty_slots(plan, mesh, slots), list[Pending]()
     if opened.saved is not None:
         state, pending = restore(opened.saved, opened.running, schedule, ledger, state)
-    on = Devices(plan, mesh, slots, layout.vectorize)
+    on = Devices(plan, mesh, slots, layout.vectorize, layout.measurements)
     on.set_state(state)
     ledger.origin = {**environment(), "slots": slots, "vectorize": int(layout.vectorize)}
     if store is not None:
@@ -206,6 +206,8 @@ def _layout(
     """What was asked for; else as before the interruption, or as a trial says."""
     before = None if store is None else store.layout(mesh.size)
     if before is not None:
+        if slots in ("auto", before[0]) and vectorize in ("auto", before[1]):
+            return Layout(*before)
         slots = before[0] if slots == "auto" else slots
         vectorize = before[1] if vectorize == "auto" else vectorize
     chunk = int(np.median(np.diff(plan.measure_at)))

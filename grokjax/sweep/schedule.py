@@ -18,9 +18,10 @@ class Call(NamedTuple):
 
     order: np.ndarray  # int32[devices, G], slot numbers
     count: np.ndarray  # int32[devices]
-    targets: np.ndarray  # int32[devices, G]
+    targets: np.ndarray  # int32[devices, G, n], the steps of the next n measurements
     lanes: np.ndarray  # int64[devices, G]
     rows: int
+    steps: int  # between two of the targets, the same for all lanes; 0: each lane has its own
 
 
 @dataclasses.dataclass
@@ -108,58 +109,82 @@ class Schedule:
             for device, slot, lane in moved:
                 lanes[device, count[device]], order[device, count[device]] = lane, slot
                 count[device] += 1
-            calls.append(Call(order, count, np.zeros_like(order), lanes, 0) if moved else None)
+            targets = np.zeros((*order.shape, 1), np.int32)
+            calls.append(Call(order, count, targets, lanes, 0, 0) if moved else None)
         return calls[0], calls[1]
 
-    def calls(self, vectorize: bool) -> list[Call]:
-        """The calls that take every lane that can still train to its next measurement.
+    def calls(self, vectorize: bool, measurements: int = 1) -> list[Call]:
+        """The calls that take every lane that can still train to its next measurements.
 
         One after another: a call for each padded size, in which a lane costs what it costs.
-        Side by side: one call, padded to the largest lane, in a batch that shrinks with the
-        number of lanes left, so that the last slow ones do not drag empty places along.
+        Side by side: a call for all lanes that have as many steps to go, which is nearly always all
+        of them, padded to the largest lane, in a batch that shrinks with the number of lanes left,
+        so that the last slow ones do not drag empty places along.
+
+        Args:
+          vectorize: side by side.
+          measurements: how many, in a call of lanes side by side.
         """
         last = len(self.measure_at)
+        lengths = np.diff(self.measure_at)
+        key = lambda lane: int(lengths[self.measured[lane] - 1] if vectorize else self.rows[lane])
+        # Of what kind each lane is, before any of them is sent on its way.
         active = [
             [
-                (slot, lane)
+                (key(lane), slot, lane)
                 for slot, lane in enumerate(row.tolist())
                 if lane != EMPTY and self.measured[lane] < last
             ]
             for row in self.occupant
         ]
-        sizes = sorted({int(self.rows[lane]) for seats in active for _, lane in seats})
-        if vectorize:
-            sizes = sizes[-1:]
         calls = []
-        for rows in sizes:
-            groups = [
-                [(s, lane) for s, lane in seats if vectorize or self.rows[lane] == rows]
-                for seats in active
-            ]
-            places = self.occupant.shape[1]
+        for kind in sorted({kind for seats in active for kind, _, _ in seats}):
+            groups = [[(s, lane) for k, s, lane in seats if k == kind] for seats in active]
+            rows = max(int(self.rows[lane]) for seats in groups for _, lane in seats)
             if vectorize:
-                places = min(places, batch_size(max(map(len, groups))))
-            calls.append(self._call(groups, places, rows))
+                places = min(self.slots, batch_size(max(map(len, groups))))
+                regular = kind == common_steps(self.measure_at)
+                calls.append(self._call(groups, places, rows, kind, measurements if regular else 1))
+            else:
+                calls.append(self._call(groups, self.slots, rows, 0, 1))
         return calls
 
-    def _call(self, groups: list[list[tuple[int, int]]], places: int, rows: int) -> Call:
+    def _call(
+        self,
+        groups: list[list[tuple[int, int]]],
+        places: int,
+        rows: int,
+        steps: int,
+        measurements: int,
+    ) -> Call:
         shape = (len(groups), places)
-        order, targets = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+        order, targets = np.zeros(shape, np.int32), np.zeros((*shape, measurements), np.int32)
         lanes = np.full(shape, EMPTY)
         for device, group in enumerate(groups):
             for place, (slot, lane) in enumerate(group):
                 order[device, place] = slot
                 lanes[device, place] = lane
-                targets[device, place] = self.measure_at[self.measured[lane]]
-                self.measured[lane] += 1
+                first = self.measured[lane]
+                ahead = self.measure_at[first - 1 : first + measurements]
+                if steps:  # those that are not as far apart are left to another call
+                    ahead = ahead[: 1 + int(np.append(np.diff(ahead) != steps, True).argmax())]
+                targets[device, place] = ahead[-1]
+                targets[device, place, : len(ahead) - 1] = ahead[1:]
+                self.measured[lane] += len(ahead) - 1
         count = np.array([len(group) for group in groups], np.int32)
-        return Call(order, count, targets, lanes, rows)
+        return Call(order, count, targets, lanes, rows, steps)
 
     def release(self, lane: int) -> tuple[int, int]:
         """Frees a lane's slot and says which it was: device, slot."""
         device, slot = (int(index[0]) for index in np.nonzero(self.occupant == lane))
         self.occupant[device, slot] = EMPTY
         return device, slot
+
+
+def common_steps(measure_at: np.ndarray) -> int:
+    """The number of steps between two measurements that occurs most often."""
+    lengths, number = np.unique(np.diff(measure_at), return_counts=True)
+    return int(lengths[number.argmax()])
 
 
 def batch_size(lanes: int) -> int:

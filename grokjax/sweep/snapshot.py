@@ -39,6 +39,7 @@ def snapshot(
     for call, report, params in pending:
         numbers = np.vectorize(lambda lane: place.get(lane, EMPTY), otypes=[int])(call.lanes)
         call = {name: x for name, x in call._asdict().items() if name != "rows"}
+        call["steps"] = np.int64(call["steps"])
         sent.append({"call": {**call, "lanes": numbers}, "report": report._asdict()})
         if params is not None:
             sent[-1]["params"] = jax.tree.leaves(params)
@@ -111,5 +112,6 @@ def restore(
         call, copy = sent["call"], sent.get("params")
         call["lanes"] = np.where(call["lanes"] == EMPTY, EMPTY, lanes[call["lanes"]])
         copy = None if copy is None else jax.tree.unflatten(params, copy)
+        call["steps"] = int(call["steps"])
         pending.append(Pending(Call(**call, rows=0), Report(**sent["report"]), copy))
     return jax.tree.unflatten(structure, leaves), pending

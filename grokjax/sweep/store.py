@@ -330,8 +330,8 @@ class Store:
             )
         return None
 
-    def keep_layout(self, devices: int, layout: tuple[int, bool]) -> None:
-        """Remembers slots and `vectorize` that were chosen for so many devices."""
+    def keep_layout(self, devices: int, layout: tuple[int, bool, int]) -> None:
+        """Remembers the `Layout` that was chosen for so many devices."""
 
         def write() -> None:
             with files.replacing(self.directory / "state" / "layout.json") as temporary:
@@ -340,15 +340,15 @@ class Store:
         with contextlib.suppress(OSError):  # on a full disk the choice is made again next time
             self._as_writer(write)
 
-    def layout(self, devices: int) -> tuple[int, bool] | None:
+    def layout(self, devices: int) -> tuple[int, bool, int] | None:
         """What was remembered for so many devices, if anything."""
         try:
-            before, slots, vectorize = json.loads(
+            before, slots, vectorize, measurements = json.loads(
                 (self.directory / "state" / "layout.json").read_text()
             )
         except (OSError, ValueError):
             return None
-        return (slots, vectorize) if before == devices else None
+        return (slots, vectorize, measurements) if before == devices else None
 
     def close(self) -> None:
         """Waits for what is being written.

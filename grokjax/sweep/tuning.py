@@ -22,16 +22,23 @@ TRIAL_STEPS = 5
 GAIN = 1.15  # twice the slots must train so many times as fast to be worth their memory
 SWITCH = 1.5  # the other way of training must be so many times as fast; less may be noise
 OVERHEAD = 0.02  # of a call, for what does not depend on the number of its lanes
+READ_SECONDS = 2e-5  # of the host, for a measurement of one lane (benchmarks/load.py)
+HOST_SHARE = 0.05  # of the time, for the host's work on a call of lanes side by side
+MOST_MEASUREMENTS = 64  # a call covers; what a lane that is done wastes is at most two calls
 MEMORY_SHARE = 0.5  # of a device, for the slots
 LONG = 30  # compilations that a sweep must be worth for one more to be tried,
 MINUTE = 60.0  # and seconds: short sweeps have the same bits every time
 
 
 class Layout(NamedTuple):
-    """How lanes train: so many on each device at once, side by side or one after another."""
+    """How lanes train: so many on each device at once, side by side or one after another.
+
+    Side by side a call covers so many measurements.
+    """
 
     slots: int
     vectorize: bool
+    measurements: int = 1
 
 
 def choose_layout(
@@ -47,7 +54,9 @@ def choose_layout(
     times as many lane-steps a second. One after another there are 8, or as many as it takes to
     spend less than 2 % of a call on what a call costs apart from its lanes. Both are tried, the one
     that suits the platform first, and the other if the sweep is long against compiling it. Slots
-    fit half the memory of a device, and there are lanes to fill them.
+    fit half the memory of a device, and there are lanes to fill them. Side by side a call covers as
+    many measurements as it takes for the host to spend less than 5 % of the time on it, in which
+    the devices wait.
 
     Args:
       trial: what to measure with.
@@ -88,7 +97,8 @@ def _fastest(
         return Layout(wanted if more else tried, False), rate
     if slots != "auto":
         seconds = trial.seconds(slots, True, [slots], steps)[0]
-        return Layout(slots, True), slots * trial.mesh.size * steps / seconds
+        rate = slots * trial.mesh.size * steps / seconds
+        return _covering(trial, slots, chunk * seconds / steps), rate
     best, best_rate = 1, 0.0
     for count in itertools.takewhile(lambda n: n < 2 * most, (2**k for k in itertools.count())):
         count = min(count, most)
@@ -97,7 +107,16 @@ def _fastest(
         if rate < GAIN * best_rate:
             break
         best, best_rate = count, rate
-    return Layout(best, True), best_rate
+    return _covering(trial, best, chunk * best * trial.mesh.size / best_rate), best_rate
+
+
+def _covering(trial: "Trial", slots: int, seconds: float) -> Layout:
+    """The layout of lanes side by side whose measurements are `seconds` apart."""
+    fixed, each = trial.host_seconds(slots)
+    # What every measurement costs the host no number of them in a call can save.
+    spare = max(HOST_SHARE * seconds - each, 0.1 * HOST_SHARE * seconds)
+    most = min(MOST_MEASUREMENTS, max(1, len(trial.plan.measure_at) // 8))
+    return Layout(slots, True, min(math.ceil(fixed / spare), most))
 
 
 def _is_long(trial: "Trial", seconds: float) -> bool:
@@ -148,7 +167,7 @@ class Trial:
     @property
     def rows(self) -> int:
         """What the training rows of a step are padded to, at most."""
-        return int(self.plan.rows.max())
+        return devices.whole_tiles(self.mesh, int(self.plan.rows.max()))
 
     def _lanes(self, places: int) -> Lane:
         """The first lanes, over and over."""
@@ -161,6 +180,7 @@ class Trial:
         whole = functools.partial(put, whole=True)
         fixed = (plan.recipe, whole(plan.task), plan.stop, mesh)
         places, budget = slots * mesh.size, whole(np.int32(2**30))
+        length = whole(np.int32(steps))
         order = put(np.tile(np.arange(slots, dtype=np.int32), mesh.size))
         every = lambda number: put(np.full(mesh.size, number, np.int32))
         empty = devices.empty_slots(plan, mesh, slots)
@@ -171,12 +191,12 @@ class Trial:
             state, _ = devices.admit(*fixed, put(empty), order, every(slots), lanes, None)
             taken = []
             for turn in range(1, 4):
-                targets = put(np.full(places, turn * steps, np.int32))
+                targets = put(np.full((places, 1), turn * steps, np.int32))
                 jax.block_until_ready(state)
                 start = time.perf_counter()
                 state, report = devices.train(
-                    *fixed, state, order, every(number), targets, budget, rows=self.rows,
-                    vectorize=vectorize,
+                    *fixed, state, order, every(number), targets, budget, length, rows=self.rows,
+                    window=devices.shuffle_window(plan), vectorize=vectorize, steps=None,
                 )  # fmt: skip
                 jax.block_until_ready(report)
                 taken.append(time.perf_counter() - start)
@@ -184,6 +204,22 @@ class Trial:
             best.append(min(taken[1:]))
         *best, self.compiling = devices.from_first([*best, self.compiling]).tolist()
         return best
+
+    def host_seconds(self, slots: int) -> tuple[float, float]:
+        """What a call costs the host: seconds of each call, and of each measurement in it."""
+        mesh = self.mesh
+        stacked = devices.put(mesh, np.zeros((slots * mesh.size, 4), np.float32))
+        places = devices.put(mesh, np.tile(np.arange(slots, dtype=np.int32), mesh.size))
+        taken = []
+        for _ in range(4):
+            start = time.perf_counter()
+            # As many transfers and calls as `Devices.train` and reading its report take.
+            for _ in range(2):
+                devices.fetch(devices.take(mesh, stacked, devices.put(mesh, np.asarray(places))))
+            taken.append(time.perf_counter() - start)
+        fixed, each = min(taken[1:]), READ_SECONDS * slots * mesh.size
+        fixed, each = devices.from_first([fixed, each]).tolist()
+        return fixed, each
 
 
 def _memory(mesh: Mesh) -> int:

@@ -91,6 +91,12 @@ def step_rows(recipe: Recipe, lane: Lane, xp: Any = jnp) -> Any:
     return xp.where(size == FULL_BATCH, lane.num_train, xp.minimum(size, half))
 
 
+def epoch_steps(recipe: Recipe, lane: Lane, xp: Any = jnp) -> Any:
+    """Steps in which a run goes through its training rows once: 1 on the full batch; see above."""
+    rows = step_rows(recipe, lane, xp)
+    return (lane.num_train + rows - 1) // rows
+
+
 def row_losses(recipe: Recipe, logits: jax.Array, labels: jax.Array) -> jax.Array:
     """The loss of each row: float[B, C], int[B] -> float[B].
 

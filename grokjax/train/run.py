@@ -9,10 +9,10 @@ import numpy as np
 
 from grokjax.checks import check_array, check_integer, check_size, is_concrete, shown
 from grokjax.tasks import Task
-from grokjax.train.lane import Lane, LaneState, init_lane, step_rows
+from grokjax.train.lane import Lane, LaneState, epoch_steps, init_lane, step_rows
 from grokjax.train.measurement import record
 from grokjax.train.recipe import Recipe
-from grokjax.train.steps import train_steps
+from grokjax.train.steps import SHORTEST_EPOCH, train_steps
 from grokjax.train.table import check_lanes
 
 
@@ -77,12 +77,13 @@ def trajectory(
     rows = check_integer("rows", rows, at_least=1)
     if known and rows < needed:
         raise ValueError(f"rows={rows} is less than the {needed} rows of a step of this lane.")
+    window = max(int(epoch_steps(recipe, lane)), SHORTEST_EPOCH) if known else SHORTEST_EPOCH
 
     def chunk(state: LaneState, num_steps: int) -> tuple[LaneState, dict[str, jax.Array]]:
         with jax.default_matmul_precision(recipe.precision):
             # Recomputed in a backward pass: the states of all steps would not fit.
             advance = jax.checkpoint(
-                lambda state: train_steps(recipe, task, state, num_steps, rows)
+                lambda state: train_steps(recipe, task, state, num_steps, rows, window)
             )
             state = advance(state)
         return record(recipe, task, None, state)

@@ -6,9 +6,18 @@ import optax
 
 from grokjax.keys import noise_key, order_key
 from grokjax.tasks import Task
-from grokjax.train.lane import LaneState, is_done, lane_logits, row_losses, step_rows
+from grokjax.train.lane import (
+    LaneState,
+    epoch_steps,
+    is_done,
+    lane_logits,
+    row_losses,
+    step_rows,
+)
 from grokjax.train.measurement import StopFn, record
 from grokjax.train.recipe import Recipe
+
+SHORTEST_EPOCH = 2  # steps: a minibatch has at most half of the training rows
 
 
 def train_step(
@@ -45,49 +54,86 @@ def train_step(
 
 
 def train_steps(
-    recipe: Recipe, task: Task, state: LaneState, num_steps: jax.Array | int, rows: int
+    recipe: Recipe,
+    task: Task,
+    state: LaneState,
+    num_steps: jax.Array | int,
+    rows: int,
+    window: int = SHORTEST_EPOCH,
 ) -> LaneState:
-    """`num_steps` steps of a run; `rows` is a static bound on the rows of one step."""
+    """`num_steps` steps of a run.
+
+    Args:
+      recipe: static.
+      task: the table.
+      state: the run.
+      num_steps: how many; an integer is known when compiling, and not one for each run.
+      rows: a static bound on the rows of one step.
+      window: a static number of steps in which at most one epoch of minibatches begins.
+    """
     tokens = jnp.asarray(task.tokens)
     labels = jnp.asarray(task.labels) if state.labels is None else state.labels
+    if state.epoch_order is not None:
+        return _minibatch_steps(recipe, state, tokens, labels, num_steps, rows, window)
+    # Gathered once a chunk: only training rows are touched, repeated up to a shared size.
     num_train = state.lane.num_train
-
-    if state.epoch_order is None:
-        # Gathered once a chunk: only training rows are touched, repeated up to a shared size.
-        chosen = state.order[jnp.arange(rows) % num_train]
-        tokens, labels = tokens[chosen], labels[chosen]
-        weights = jnp.where(jnp.arange(rows) < num_train, 1.0 / num_train, 0.0)
-        step = lambda _, state: train_step(recipe, state, tokens, labels, weights)
-    else:
-        step = lambda _, state: _minibatch_step(recipe, state, tokens, labels, rows)
+    chosen = state.order[jnp.arange(rows) % num_train]
+    tokens, labels = tokens[chosen], labels[chosen]
+    weights = jnp.where(jnp.arange(rows) < num_train, 1.0 / num_train, 0.0)
+    step = lambda _, state: train_step(recipe, state, tokens, labels, weights)
     return jax.lax.fori_loop(0, num_steps, step, state)
 
 
-def _minibatch_step(
-    recipe: Recipe, state: LaneState, tokens: jax.Array, labels: jax.Array, rows: int
+def _minibatch_steps(
+    recipe: Recipe,
+    state: LaneState,
+    tokens: jax.Array,
+    labels: jax.Array,
+    num_steps: jax.Array | int,
+    rows: int,
+    window: int,
 ) -> LaneState:
-    """A step on the next rows of the run's current epoch."""
-    assert state.epoch_order is not None
+    """Steps on the next rows of a run's epochs.
+
+    An epoch is shuffled between the loops over single steps, at most once in `window` of them: in
+    a loop of runs side by side every step would sort, whichever run begins an epoch.
+    """
     num_train = state.lane.num_train
     batch = step_rows(recipe, state.lane)
-    steps_per_epoch = (num_train + batch - 1) // batch
-    epoch, place = state.step // steps_per_epoch, state.step % steps_per_epoch
+    steps_per_epoch = epoch_steps(recipe, state.lane)
 
-    def shuffled():
+    def shuffled(epoch):
         draw = jax.random.uniform(order_key(state.lane.order_seed, epoch), state.order.shape)
         # Training rows first, in a random order.
         return state.order[jnp.argsort(jnp.where(jnp.arange(draw.size) < num_train, draw, jnp.inf))]
 
-    # The order of a full batch does not matter.
-    begins = (place == 0) & (steps_per_epoch > 1)
-    order = jax.lax.cond(begins, shuffled, lambda: state.epoch_order)
-    positions = place * batch + jnp.arange(rows)
-    valid = (jnp.arange(rows) < batch) & (positions < num_train)
-    # A batch that is not full repeats its first row, which counts nothing.
-    chosen = order[jnp.where(valid, positions, place * batch)]
-    weights = jnp.where(valid, 1.0 / jnp.sum(valid), 0.0)
-    state = state._replace(epoch_order=order)
-    return train_step(recipe, state, tokens[chosen], labels[chosen], weights)
+    def steps(state: LaneState, count: jax.Array | int) -> LaneState:
+        this = state.epoch_order
+        assert this is not None
+        epoch = (state.step + steps_per_epoch - 1) // steps_per_epoch  # the next one to begin
+        first = epoch * steps_per_epoch
+        # The order of a full batch does not matter.
+        begins = (first < state.step + count) & (steps_per_epoch > 1)
+        following = jax.lax.cond(begins, lambda: shuffled(epoch), lambda: this)
+
+        def step(_, state: LaneState) -> LaneState:
+            positions = state.step % steps_per_epoch * batch + jnp.arange(rows)
+            valid = (jnp.arange(rows) < batch) & (positions < num_train)
+            # A batch that is not full repeats its first row, which counts nothing.
+            positions = jnp.where(valid, positions, positions[0])
+            chosen = jnp.where(state.step >= first, following[positions], this[positions])
+            weights = jnp.where(valid, 1.0 / jnp.sum(valid), 0.0)
+            return train_step(recipe, state, tokens[chosen], labels[chosen], weights)
+
+        return jax.lax.fori_loop(0, count, step, state)._replace(epoch_order=following)
+
+    if isinstance(num_steps, int):
+        # Stretches of equal length, as far as that goes: each length is compiled for itself.
+        length = -(-num_steps // -(-num_steps // window))
+        state = jax.lax.fori_loop(0, num_steps // length, lambda _, x: steps(x, length), state)
+        return steps(state, num_steps % length) if num_steps % length else state
+    turn = lambda i, state: steps(state, jnp.minimum(window, num_steps - i * window))
+    return jax.lax.fori_loop(0, (num_steps + window - 1) // window, turn, state)
 
 
 def train_chunk(
@@ -95,13 +141,36 @@ def train_chunk(
     task: Task,
     stop: StopFn | None,
     state: LaneState,
-    num_steps: jax.Array,
+    target: jax.Array,
     max_steps: jax.Array,
     rows: int,
+    window: int,
+    num_steps: jax.Array | int | None = None,
 ) -> tuple[LaneState, dict[str, jax.Array]]:
-    """Trains a run up to its next measurement, and measures it; one that is done is left alone."""
-    left = jnp.minimum(num_steps, max_steps - state.step)
-    num_steps = jnp.where(is_done(state, max_steps), 0, left)
+    """Trains a run up to its next measurement, and measures it; one that is done is left alone.
+
+    Args:
+      recipe: static, like `stop`, `rows` and `window`.
+      task: the table.
+      stop: when a run is done.
+      state: the run.
+      target: int32[], the step to train to.
+      max_steps: int32[], the budget.
+      rows: as in `train_steps`.
+      window: likewise.
+      num_steps: how many steps all runs side by side take. One whose target is not as far away is
+        left alone, by a choice between its states before and after all of the steps; the loop
+        itself knows of no run in particular. None: this run takes those that it needs.
+    """
+    alone = num_steps is None
+    if num_steps is None:
+        left = jnp.minimum(target, max_steps) - state.step
+        num_steps = jnp.where(is_done(state, max_steps), 0, left)
     with jax.default_matmul_precision(recipe.precision):
-        state = train_steps(recipe, task, state, num_steps, rows)
-    return record(recipe, task, stop, state)
+        trained = train_steps(recipe, task, state, num_steps, rows, window)
+    trained, scalars = record(recipe, task, stop, trained)
+    if not alone:
+        takes_part = ~is_done(state, max_steps) & (target - state.step == num_steps)
+        choose = lambda new, old: jnp.where(takes_part, new, old)
+        trained = jax.tree.map(choose, trained, state)
+    return trained, scalars

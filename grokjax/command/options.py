@@ -1,0 +1,256 @@
+"""The options of an experiment: one typed function, its scales, and what its help says."""
+
+import functools
+import inspect
+import pathlib
+import re
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+from grokjax.checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    check_path,
+    check_text,
+    shown,
+)
+from grokjax.command.sweeps import Study
+
+
+class Bounds(NamedTuple):
+    """Which numbers an option may have, in its annotation: `Annotated[float, Bounds(above=0)]`.
+
+    Attributes:
+      at_least: the lowest one.
+      above: a number that it must exceed.
+      at_most: the highest one.
+    """
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+
+
+Count = Annotated[int, Bounds(at_least=0)]  # an integer that may be 0
+Share = Annotated[float, Bounds(at_least=0, at_most=1)]
+
+# What every experiment has beside its own options, with its help.
+COMMON = {
+    "scale": "the size of the study; it sets the options that are not given.",
+    "output": "folder for the dataset, the configuration and the figures.",
+    "checkpoints": "folder to keep checkpoints in: the same command goes on from them after an "
+    "interruption, and trains only what is new.",
+    "progress": "show how far the sweeps are, in a terminal.",
+}
+
+
+def experiment(
+    folder: str | None = None,
+    *,
+    cases: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] | None = None,
+    **scales: Mapping[str, Any],
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A function as an experiment: with a scale, an output folder, checkpoints and progress.
+
+        @experiment(paper={"p": 97})
+        def width_sweep(study: Study, *, p: int = 23, widths: tuple[int, ...] = (16, 64)): ...
+
+        width_sweep(scale="paper", widths=(32,))
+
+    The function gets a `Study` and the value of each of its options: the one that was given, or
+    that of the scale, or the default in its signature, which is the one of the scale "quick". An
+    integer is at least 1, a float not negative and finite, and a tuple has at least one entry and
+    none twice, unless the annotation has other `Bounds`, or the default is an empty tuple.
+
+    Args:
+      folder: where results go, below `results/`; by default the function's name.
+      cases: what the scales are when an option has a certain value, as in
+        `{"model": {"mlp": {"quick": {"p": 31}, "paper": {"p": 97}}}}`.
+      **scales: what each further scale sets differently.
+
+    Returns:
+      A decorator. The function that it makes returns what the decorated one returns.
+
+    Raises:
+      ValueError: for a scale that sets something that is no option; and by the function it makes,
+        for a bad option.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = {
+            name: parameter
+            for name, parameter in inspect.signature(function).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+        kinds = typing.get_type_hints(function, include_extras=True)
+        sets = [
+            *scales.values(),
+            *(x for y in (cases or {}).values() for z in y.values() for x in z.values()),
+        ]
+        if unknown := {name for values in sets for name in values} - set(own):
+            raise ValueError(f"a scale sets {sorted(unknown)}, which are no options.")
+        defaults = {name: parameter.default for name, parameter in own.items()}
+
+        def values_at(scale: str, given: Mapping[str, Any]) -> dict[str, Any]:
+            """What a scale sets, if options are given that it depends on."""
+            values = defaults | dict(scales.get(scale, {}))
+            for name, by_value in (cases or {}).items():
+                values |= by_value.get(given.get(name, values[name]), {}).get(scale, {})
+            return values
+
+        home = pathlib.Path("results") / (folder or function.__name__)
+
+        @functools.wraps(function)
+        def call(
+            scale: str = "quick",
+            *,
+            output: Any = home,
+            checkpoints: Any = None,
+            progress: bool = True,
+            **options: Any,
+        ) -> Any:
+            check_choice("scale", scale, ("quick", *scales))
+            if unknown := [name for name in options if name not in own]:
+                raise ValueError(
+                    f"{function.__name__} has no option {unknown[0]!r}; it has {', '.join(own)}."
+                )
+            checked = {
+                name: ()
+                if isinstance(value, tuple) and value == () == defaults[name]
+                else check_option(name, value, kinds[name])
+                for name, value in (values_at(scale, options) | options).items()
+            }
+            study = Study(
+                function.__name__,
+                scale,
+                check_path("output", output),
+                None if checkpoints is None else check_path("checkpoints", checkpoints),
+                check_flag("progress", progress),
+            )
+            return function(study, **checked)
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        names = Literal[("quick", *scales)]  # type: ignore[valid-type]
+        common = [
+            inspect.Parameter("output", keyword, default=home, annotation=pathlib.Path),
+            inspect.Parameter("checkpoints", keyword, default=None, annotation=pathlib.Path | None),
+            inspect.Parameter("progress", keyword, default=True, annotation=bool),
+        ]
+        first = inspect.Parameter(
+            "scale",
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default="quick",
+            annotation=names,
+        )
+        typed = [own[name].replace(annotation=kinds[name]) for name in own]
+        signature = inspect.Signature([first, *typed, *common])
+        made: Any = call
+        made.__signature__ = signature.replace(return_annotation=kinds.get("return", Any))
+        made.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
+        made.__doc__ = _documented(inspect.getdoc(function) or "", scales)
+        made.values_at = values_at
+        return made
+
+    return decorate
+
+
+def check_option(name: str, value: Any, kind: Any) -> Any:
+    """An option of an experiment, of the kind that an annotation says.
+
+    Args:
+      name: of the option, for the message.
+      value: what was given.
+      kind: int, at least 1; float, finite and not negative; either one in Annotated with other
+        `Bounds`; str, a literal, or a tuple of them: at least one entry and none twice, if it can
+        have any length. Of a union with None it is the other kind; what else there is is not
+        checked.
+
+    Raises:
+      ValueError: for anything else.
+    """
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    bounds: dict[str, Any] = {}
+    if origin is Annotated:
+        found = next((x for x in arguments[1:] if isinstance(x, Bounds)), Bounds())
+        bounds = {k: v for k, v in found._asdict().items() if v is not None}
+        kind = arguments[0]
+        origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if type(None) in arguments:
+        others = [x for x in arguments if x is not type(None)]
+        return value if value is None or len(others) > 1 else check_option(name, value, others[0])
+    if origin is tuple:
+        return _check_entries(name, value, arguments)
+    if origin is typing.Literal:
+        return check_choice(name, value, arguments)
+    if kind is int:
+        return check_integer(name, value, **(bounds or {"at_least": 1}))
+    if kind is float:
+        return check_number(name, value, **(bounds or {"at_least": 0}))
+    if kind is bool:
+        return check_flag(name, value)
+    return check_text(name, value, "a name") if kind is str else value
+
+
+def choose(what: str, names: Sequence[str], known: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of things that there are.
+
+    Args:
+      what: they name, for the message, as "optimizer".
+      names: those that were given.
+      known: all there are.
+
+    Raises:
+      ValueError: for no name, one that is unknown, or one that is given twice.
+    """
+    chosen: tuple[str, ...] = check_option(f"{what}s", names, tuple[str, ...])
+    if unknown := [name for name in chosen if name not in known]:
+        raise ValueError(f"unknown {what} {unknown[0]!r}; use any of {', '.join(known)}.")
+    return chosen
+
+
+def _check_entries(name: str, values: Any, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A tuple: of one kind and any length, (kind, ...), or of as many kinds as it has entries."""
+    try:
+        entries = [] if isinstance(values, str | Mapping) else list(values)
+    except TypeError:
+        entries = []
+    any_length = kinds[1:] == (Ellipsis,)
+    if not entries or not (any_length or len(entries) == len(kinds)):
+        needed = "at least one value" if any_length else f"{len(kinds)} values"
+        raise ValueError(f"{name} needs {needed}, got {shown(values)}.")
+    each = [kinds[0]] * len(entries) if any_length else kinds
+    numbered = enumerate(zip(entries, each, strict=True))
+    checked = tuple(check_option(f"{name}[{i}]", entry, kind) for i, (entry, kind) in numbered)
+    if any_length and len(set(checked)) < len(checked):
+        twice = next(entry for entry in checked if checked.count(entry) > 1)
+        raise ValueError(f"{name} has {twice!r} twice; give every value once.")
+    return checked
+
+
+def _documented(doc: str, scales: Mapping[str, Mapping[str, Any]]) -> str:
+    """A docstring with the values of further scales, and the options that all experiments have."""
+    head, found, rest = re.match(
+        r"(.*?)(?:\n\nArgs:\n(.*?))?((?:\n\n(?:Returns|Raises):.*)?)$", doc, re.DOTALL
+    ).groups()  # type: ignore[union-attr]
+    entries = {}
+    for entry in re.split(r"\n(?=  \S)", found or ""):
+        name, _, text = entry.strip().partition(":")
+        entries[name] = " ".join(text.split())
+    entries.pop("", None)
+    for scale, values in scales.items():
+        for name, value in values.items():
+            entries[name] = f"{entries.get(name, '')} At scale {scale}: {_short(value)}.".strip()
+    entries = {"scale": COMMON["scale"], **entries} | COMMON
+    lines = [f"  {name}: {text}" for name, text in entries.items()]
+    return "\n".join([head, "", "Args:", *lines]) + rest
+
+
+def _short(value: Any) -> str:
+    """A value as on the command line, without the middle of a long list."""
+    if not isinstance(value, tuple):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    texts = [_short(entry) for entry in value]
+    return " ".join(texts if len(texts) <= 8 else [*texts[:3], "...", *texts[-2:]])
