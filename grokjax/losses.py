@@ -72,7 +72,8 @@ def softmax_mse(logits: jax.Array, labels: jax.Array) -> jax.Array:
     Raises:
       ValueError: for labels that are no classes, or logits and labels that do not fit.
 
-    Reference: S1 section 2. Differs: the sign is positive; with S1's printed minus the loss would
+    Reference: "Model and Training Efficiency", section 2. Differs: the sign is positive; with the
+    printed minus the loss would
     be maximized.
     """
     logits, labels, valid = _checked(logits, labels)
@@ -85,7 +86,7 @@ def l2(params: Any, *, l2: Any = 0.0) -> jax.Array:
     Raises:
       ValueError: for a negative `l2`, and for parameters that are no arrays.
 
-    Reference: S1 section 2, with its alpha named `l2`.
+    Reference: "Model and Training Efficiency", section 2, with its alpha named `l2`.
     """
     if is_concrete(l2):
         check_number("l2", l2, at_least=0)

@@ -67,7 +67,7 @@ def test_scales_are_those_that_are_documented():
 
 
 def test_an_interrupted_table_claims_no_more_than_was_watched(interrupt, tmp_path, capsys):
-    interrupt(2, running=True)
+    interrupt(2, running=True, trained=True)
     with pytest.raises(grokjax.SweepInterrupted, match="with 2 of its 4 networks finished"):
         alpha_sweep(
             optimizers=("gradient_descent", "momentum"), p=5, width=8, alphas=(0.5, 0.8), seeds=2,

@@ -387,15 +387,16 @@ def test_compiled_programs_contain_no_collectives(recipe, task, lanes):
     put = lambda tree, **kw: on_devices.put(mesh, tree, **kw)
     state = put(on_devices.empty_slots(plan, mesh, 2))
     places, count = put(np.zeros(8, np.int32)), put(np.ones(4, np.int32))
+    targets = put(np.zeros((8, 2), np.int32))
     whole, budget = put((task, np.int32(9)), whole=True)
-    for vectorize in (False, True):
+    for vectorize, steps in ((False, None), (True, 3)):
         compiled = on_devices.train.lower(
-            recipe, whole, plan.stop, mesh, state, places, count, places, budget,
-            rows=121, vectorize=vectorize,
+            recipe, whole, plan.stop, mesh, state, places, count, targets, budget, budget,
+            rows=121, window=2, vectorize=vectorize, steps=steps,
         ).compile()  # fmt: skip
         text = compiled.as_text()
         assert "fft" in text  # the ipr measure is in there
-        for word in ("all-gather", "all-reduce", "all-to-all", "collective", "reduce-scatter"):
+        for word in ("all-gather", "all-reduce", "all-to-all", "collective-", "reduce-scatter"):
             assert word not in text
 
 
@@ -431,13 +432,14 @@ def trial(recipe, task, lanes):
 
 def test_automatic_layout_comes_from_a_trial(trial):
     choose = lambda slots, vectorize: tuning.choose_layout(trial, slots, vectorize, 1000, 20)
-    assert choose("auto", False) == (7, False)  # never more than there are lanes
-    slots, vectorize = choose("auto", True)
+    assert choose("auto", False)[:2] == (7, False)  # never more than there are lanes
+    slots, vectorize, measurements = choose("auto", True)
+    assert measurements >= 1
     assert vectorize
     assert slots in (1, 2, 4, 7)
     assert choose("auto", "auto")[1] is False  # the CPU's way; too short a sweep to try the other
-    assert choose(3, True) == (3, True)
-    assert choose(3, "auto") == (3, False)
+    assert choose(3, True) == (3, True, 1)
+    assert choose(3, "auto")[:2] == (3, False)
     assert trial.compiling > 0
 
 
@@ -463,7 +465,7 @@ def pretend(monkeypatch, seconds, compiling=0.0, memory=2**40):
 def test_slots_one_after_another_make_calls_long(trial, monkeypatch, fixed, expected):
     pretend(monkeypatch, lambda slots, vectorize, count, steps: fixed + count * steps * 5e-4)
     monkeypatch.setattr(tuning.Trial, "most", 1000)
-    assert tuning.choose_layout(trial, "auto", False, 10**9, 20) == (expected, False)
+    assert tuning.choose_layout(trial, "auto", False, 10**9, 20)[:2] == (expected, False)
     assert tuning.choose_layout(trial, "auto", False, 10**9, 4000).slots == 8
 
 
@@ -477,6 +479,19 @@ def test_slots_side_by_side_double_while_it_pays_and_fits(trial, monkeypatch):
     assert choose() == 2
     params = jax.eval_shape(trial.plan.recipe.model.init, jax.random.key(0))
     assert trial.lane_bytes > sum(4 * leaf.size for leaf in jax.tree.leaves(params))
+
+
+def test_a_call_side_by_side_covers_enough_to_keep_the_host_in_the_shade(trial, monkeypatch):
+    monkeypatch.setattr(tuning.Trial, "host_seconds", lambda self, slots: (1e-3, 1e-5))
+    plan = dataclasses.replace(trial.plan, measure_at=np.arange(0, 20_000, 20))
+    covered = lambda seconds, plan=plan: tuning._covering(
+        tuning.Trial(plan, trial.mesh), 4, seconds
+    )
+    # 1 ms a call, and 0.01 ms a measurement, are 5 % of 11 times 2 ms.
+    assert covered(2e-3) == (4, True, 12)
+    assert covered(1.0).measurements == 1
+    assert covered(1e-6).measurements == tuning.MOST_MEASUREMENTS
+    assert covered(1e-6, trial.plan).measurements == 2  # of 21: lanes are to end in time
 
 
 def test_the_other_way_of_training_is_tried_in_long_sweeps(trial, monkeypatch):

@@ -6,7 +6,7 @@ Phenomenon Reproduction" by Sha, Wu and Yue (`--family optimizers`): the best te
 the budget against the fraction of the table trained on, for nine settings each of a Transformer
 under cross entropy.
 
-    python experiments/data_efficiency/settings.py                 # quick: p = 17, 2 minutes
+    python experiments/data_efficiency/settings.py                 # quick: p = 17, 3 minutes
     python experiments/data_efficiency/settings.py --scale paper   # p = 97, for a GPU
 
 At paper scale a step of one network takes 30 ms of a CPU core with minibatches, and 500 ms times

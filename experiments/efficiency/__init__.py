@@ -1,1 +1,1 @@
-"""Why it groks, by the efficiency of circuits: S1 section 5, figures 5 to 9."""
+"""Why networks grok: "Model and Training Efficiency", section 5, figures 5 to 9."""

@@ -85,7 +85,8 @@ def span_fraction(
       ValueError: as `tangent`, for both sets of parameters; for iterations below 1, or a tolerance
         outside [0, 1).
 
-    Reference: S2, section 4.1. Differs: S2 prints the linear span where the affine one is meant.
+    Reference: "Grokking Phenomenon Reproduction", section 4.1. Differs: it prints the linear span
+    where the affine one is meant.
     """
     tokens, _ = check_rows(tokens)
     initial = check_network(model, initial, tokens, name="initial")

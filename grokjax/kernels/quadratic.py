@@ -34,7 +34,8 @@ def quadratic(model: QuadraticMLP, params: Params, tokens: Any, other: Any = Non
         preactivations depend on all rows; for other parameters, no rows, and rows that are not
         int[P, S] with operands below p.
 
-    Reference: S2, definition 4.1, for Gromov 2023, equations 1 and 2.
+    Reference: "Grokking Phenomenon Reproduction", definition 4.1, for Gromov 2023,
+    equations 1 and 2.
     """
     equal, (hidden, slope), (hidden2, slope2) = _features(model, params, tokens, other)
     w2 = jnp.asarray(params["w2"])

@@ -18,13 +18,16 @@ def look_up(table: jax.Array, rows: jax.Array) -> jax.Array:
 @look_up.defjvp
 def _look_up_jvp(primals, tangents):
     table, rows = primals
-
-    def product(tangent: jax.Array, rows: jax.Array) -> jax.Array:
-        one_hot = jax.nn.one_hot(rows, len(tangent), dtype=tangent.dtype)
-        return jnp.tensordot(one_hot, tangent, 1, precision="highest")
-
-    # Linear in the tangent: what is transposed for the gradient is the branch of the platform.
     inside = jnp.clip(rows, 0, len(table) - 1)
-    gathered = lambda tangent, rows: tangent[rows]
-    moved = jax.lax.platform_dependent(tangents[0], inside, cpu=gathered, default=product)
+    # Linear in the tangent: what is transposed for the gradient is the branch of the platform.
+    moved = jax.lax.platform_dependent(tangents[0], inside, cpu=_gathered, default=_product)
     return look_up(table, rows), moved
+
+
+def _gathered(tangent: jax.Array, rows: jax.Array) -> jax.Array:
+    return tangent[rows]
+
+
+def _product(tangent: jax.Array, rows: jax.Array) -> jax.Array:
+    one_hot = jax.nn.one_hot(rows, len(tangent), dtype=tangent.dtype)
+    return jnp.tensordot(one_hot, tangent, 1, precision="highest")

@@ -1,24 +1,22 @@
 """The long short-term memory that reads one operand after another."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from grokjax.models import arguments, fields
+from grokjax.models import fields
 from grokjax.models.layers import by_token, embedding, linear, uniform
 from grokjax.models.lookup import look_up
+from grokjax.models.network import TokenNetwork
 from grokjax.models.noise import dropout as drop
-from grokjax.models.protocol import ModelBase
-from grokjax.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True)
-class LSTM(ModelBase):
+class LSTM(TokenNetwork):
     """Layers of LSTM cells over the operands; the last hidden state is read out linearly.
 
         i, f, g, o = split(W_x x + b_x + W_h h + b_h)
@@ -27,8 +25,9 @@ class LSTM(ModelBase):
     where x is the one-hot operand or its embedding, and in later layers the hidden state below,
     with dropout. The equations, the order of the gates, the two biases and the initial weights,
     uniform in +-1/sqrt(width), are torch's; both biases are kept, since two get twice the update of
-    one. The defaults are S2's network. `LSTM(97, width=144, embedding=128, vocabulary=97)` is S1's
-    size: 324,864 parameters besides embedding and readout.
+    one. The defaults are the network of the report "Grokking Phenomenon Reproduction".
+    `LSTM(97, width=144, embedding=128, vocabulary=97)` has the size of the one in "Model and
+    Training Efficiency": 324,864 parameters besides embedding and readout.
 
     Attributes:
       p: the modulus.
@@ -46,7 +45,8 @@ class LSTM(ModelBase):
       ValueError: for sizes below 1, p below 2, or dropout outside [0, 1); in `init` and `apply` for
         anything but a key, equations of operands below p, and the model's parameters.
 
-    Reference: Hochreiter and Schmidhuber 1997; S2 section 3.2 and figure 3; S1 section 3.1.
+    Reference: Hochreiter and Schmidhuber 1997; "Grokking Phenomenon Reproduction", section 3.2 and
+    figure 3; "Model and Training Efficiency", section 3.1.
     """
 
     p: int
@@ -62,40 +62,9 @@ class LSTM(ModelBase):
             fields.check_counts(self, embedding=1)
         fields.check_dropout(self)
 
-    def check_task(self, task: Task) -> None:
-        """Refuses a task of another modulus."""
-        arguments.check_fit(task, self.p)
-
-    def check_columns(self, columns: Mapping[str, np.ndarray]) -> None:
-        """Refuses a lane column `dropout` outside [0, 1)."""
-        arguments.check_column(columns, "dropout", at_least=0, below=1)
-
-    @property
-    def num_classes(self) -> int:
-        """Classes of the logits: `max(vocabulary, p)`."""
-        return max(self.vocabulary, self.p)
-
-    def init(self, key: jax.Array, tokens: jax.Array) -> Any:
-        """Random parameters, for any number of operands."""
-        tokens = arguments.check_init(key, tokens)
-        return _Network(self).init(key, tokens, None, 0.0)["params"]
-
-    def apply(
-        self,
-        params: Any,
-        tokens: jax.Array,
-        *,
-        key: jax.Array | None = None,
-        dropout: Any = None,
-    ) -> jax.Array:
-        """Logits: int32[..., S] -> float[..., C]; `dropout` in place of the field's value."""
-        arguments.check_noise_key(key)
-        rate = self.dropout if dropout is None else dropout
-        arguments.check_rate("dropout", rate, at_least=0, below=1)
-        tokens = arguments.check_tokens(tokens, p=self.p)
-        params = arguments.check_params(self, params, arguments.shapes_of(self, 1))
-        logits = _Network(self).apply({"params": params}, tokens, key, rate)
-        return logits  # pyright: ignore[reportReturnType]
+    def module(self) -> nn.Module:
+        """The network."""
+        return _Network(self)
 
 
 class _Network(nn.Module):

@@ -40,8 +40,8 @@ class Mixture(ModelBase):
       ValueError: for what is no model; in `apply` for other parameters, and networks whose numbers
         of classes differ.
 
-    Reference: S1 section 5.1 and figure 5; the scalars are a two-layer parameterization of the
-    weights `w_mem` and `w_gen` there.
+    Reference: "Model and Training Efficiency", section 5.1 and figure 5; the scalars are a
+    two-layer parameterization of the weights `w_mem` and `w_gen` there.
     """
 
     memorizing: Any

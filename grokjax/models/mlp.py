@@ -1,32 +1,30 @@
 """The multilayer perceptron on one-hot or embedded operands."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from grokjax.checks import check_integers
-from grokjax.models import arguments, fields
+from grokjax.models import fields
 from grokjax.models.layers import by_token, embedding, linear, uniform
 from grokjax.models.lookup import look_up
+from grokjax.models.network import TokenNetwork
 from grokjax.models.noise import dropout as drop
-from grokjax.models.protocol import ModelBase
-from grokjax.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True)
-class MLP(ModelBase):
+class MLP(TokenNetwork):
     """Fully connected ReLU layers on the operands side by side, one-hot or embedded.
 
         h_1 = relu(b_1 + sum_s W_1[s] x_s),  h_l = relu(b_l + W_l h_{l-1}),  logits = b + W h_L
 
     with dropout after each hidden layer, and `x_s` the one-hot operand s or its embedding. The
-    defaults are S2's network, 478-256-256-239. `MLP(97, hidden=(448, 448), embedding=128,
-    vocabulary=97)` is S1's size. Weights and biases start uniform in +-1/sqrt(inputs of the layer),
+    defaults are the network of the report "Grokking Phenomenon Reproduction", 478-256-256-239.
+    `MLP(97, hidden=(448, 448), embedding=128, vocabulary=97)` has the size of the one in "Model and
+    Training Efficiency". Weights and biases start uniform in +-1/sqrt(inputs of the layer),
     embeddings from N(0, 1), as torch's.
 
     Attributes:
@@ -37,13 +35,14 @@ class MLP(ModelBase):
       vocabulary: inputs of an operand, and classes; p where that is more.
       dropout: probability that a hidden unit is dropped in training; also a lane column.
 
-    Differs: a version of S2's authors' code has three hidden layers; the text, and this, has two.
+    Differs: a version of its authors' code has three hidden layers; their text, and this, has two.
 
     Raises:
       ValueError: for sizes below 1, p below 2, or dropout outside [0, 1); in `init` and `apply` for
         anything but a key, equations of S operands below p, and the model's parameters.
 
-    Reference: S2 section 3.2 and figure 4; S1 section 3.1.
+    Reference: "Grokking Phenomenon Reproduction", section 3.2 and figure 4; "Model and Training
+    Efficiency", section 3.1.
     """
 
     p: int
@@ -63,40 +62,14 @@ class MLP(ModelBase):
             fields.check_counts(self, embedding=1)
         fields.check_dropout(self)
 
-    def check_task(self, task: Task) -> None:
-        """Refuses a task of another modulus or number of operands."""
-        arguments.check_fit(task, self.p, self.operands)
-
-    def check_columns(self, columns: Mapping[str, np.ndarray]) -> None:
-        """Refuses a lane column `dropout` outside [0, 1)."""
-        arguments.check_column(columns, "dropout", at_least=0, below=1)
-
     @property
-    def num_classes(self) -> int:
-        """Classes of the logits: `max(vocabulary, p)`."""
-        return max(self.vocabulary, self.p)
+    def fixed_operands(self) -> int:
+        """All equations have `operands` operands; shorter ones are padded."""
+        return self.operands
 
-    def init(self, key: jax.Array, tokens: jax.Array) -> Any:
-        """Random parameters."""
-        tokens = arguments.check_init(key, tokens, operands=self.operands)
-        return _Network(self).init(key, tokens, None, 0.0)["params"]
-
-    def apply(
-        self,
-        params: Any,
-        tokens: jax.Array,
-        *,
-        key: jax.Array | None = None,
-        dropout: Any = None,
-    ) -> jax.Array:
-        """Logits: int32[..., S] -> float[..., C]; `dropout` in place of the field's value."""
-        arguments.check_noise_key(key)
-        rate = self.dropout if dropout is None else dropout
-        arguments.check_rate("dropout", rate, at_least=0, below=1)
-        tokens = arguments.check_tokens(tokens, p=self.p, operands=self.operands)
-        params = arguments.check_params(self, params, arguments.shapes_of(self, self.operands))
-        logits = _Network(self).apply({"params": params}, tokens, key, rate)
-        return logits  # pyright: ignore[reportReturnType]
+    def module(self) -> nn.Module:
+        """The network."""
+        return _Network(self)
 
 
 class _Network(nn.Module):

@@ -157,6 +157,7 @@ def with_weight_noise(model: Any, std: float = 0.01) -> WeightNoise:
     Raises:
       ValueError: for a model that is none, or an `std` that is no number of at least 0.
 
-    Reference: Power et al. 2022, appendix A.1.2, and their code; S1 figure 4, last panel.
+    Reference: Power et al. 2022, appendix A.1.2, and their code; "Model and Training Efficiency",
+    figure 4, last panel.
     """
     return WeightNoise(model, std)

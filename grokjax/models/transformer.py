@@ -11,15 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from grokjax.checks import check_choice, check_flag
-from grokjax.models import arguments, fields
+from grokjax.models import fields
 from grokjax.models.layers import by_token, embedding, linear
+from grokjax.models.network import TokenNetwork
 from grokjax.models.noise import dropout as drop
-from grokjax.models.protocol import ModelBase
-from grokjax.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True)
-class Transformer(ModelBase):
+class Transformer(TokenNetwork):
     """A causal Transformer over the operands, and a linear readout without bias.
 
     With x the embeddings plus positions, each layer is
@@ -29,7 +28,8 @@ class Transformer(ModelBase):
 
     with `ffn(h) = W' relu(W h)`, no biases in linear layers, LayerNorm with both parameters. The
     logits are the untied readout of the mean over positions, or of the last one. The defaults are
-    S2's network: 394,240 parameters besides embedding and readout.
+    the network of the report "Grokking Phenomenon Reproduction": 394,240 parameters besides
+    embedding and readout.
 
     Linear weights start uniform in +-1/sqrt(inputs) and embeddings from N(0, 1), torch's defaults
     and therefore the reference's. The embedding is so 11 times as large as a weight; initial scales
@@ -41,9 +41,9 @@ class Transformer(ModelBase):
       width: d_model.
       heads: of attention; they divide the width.
       hidden: units of the feed-forward; 4 width by default.
-      norm: "post" as in S2, or "pre".
-      readout: "mean" over positions as in S2, or "last"; with `equation`, "last" by default.
-      positions: "sinusoidal" as in S2, or "learned", which start from N(0, 1/width) and limit the
+      norm: "post" as in that report, or "pre".
+      readout: "mean" over positions, or "last"; with `equation`, "last" by default.
+      positions: "sinusoidal", or "learned", which start from N(0, 1/width) and limit the
         number of operands to that of `init`.
       equation: the variant of Power et al.: an operator token between the operands and an equals
         token at the end, where the answer is read: `a o b =`, and with c it is five tokens.
@@ -64,7 +64,8 @@ class Transformer(ModelBase):
         operands below p, no more of them than there are learned positions, and the model's
         parameters.
 
-    Reference: S2 section 3.1; Vaswani et al. 2017; Power et al. 2022, appendix A.1.2.
+    Reference: "Grokking Phenomenon Reproduction", section 3.1; Vaswani et al. 2017; Power et al.
+    2022, appendix A.1.2.
     """
 
     p: int
@@ -98,14 +99,6 @@ class Transformer(ModelBase):
         check_choice("positions", self.positions, ("sinusoidal", "learned"))
         fields.check_dropout(self)
 
-    def check_task(self, task: Task) -> None:
-        """Refuses a task of another modulus."""
-        arguments.check_fit(task, self.p)
-
-    def check_columns(self, columns: Mapping[str, np.ndarray]) -> None:
-        """Refuses a lane column `dropout` outside [0, 1)."""
-        arguments.check_column(columns, "dropout", at_least=0, below=1)
-
     @property
     def num_tokens(self) -> int:
         """Tokens that occur in the input: p, and operator and equals sign with `equation`."""
@@ -116,35 +109,18 @@ class Transformer(ModelBase):
         """Classes of the logits: `max(vocabulary, num_tokens)`."""
         return max(self.vocabulary, self.num_tokens)
 
-    def init(self, key: jax.Array, tokens: jax.Array) -> Any:
-        """Random parameters."""
-        tokens = arguments.check_init(key, tokens)
-        return _Network(self).init(key, tokens, None, 0.0)["params"]
-
-    def apply(
-        self,
-        params: Any,
-        tokens: jax.Array,
-        *,
-        key: jax.Array | None = None,
-        dropout: Any = None,
-    ) -> jax.Array:
-        """Logits: int32[..., S] -> float[..., C]; `dropout` in place of the field's value."""
-        arguments.check_noise_key(key)
-        rate = self.dropout if dropout is None else dropout
-        arguments.check_rate("dropout", rate, at_least=0, below=1)
-        tokens = arguments.check_tokens(tokens, p=self.p)
-        params = self._check_params(params)
-        logits = _Network(self).apply({"params": params}, tokens, key, rate)
-        return logits  # pyright: ignore[reportReturnType]
-
-    def _check_params(self, params: Any) -> Any:
-        shapes = arguments.shapes_of(self, 1)
+    def shapes(self, params: Any) -> Any:
+        """The shapes that these parameters must have: learned positions may be of any number."""
+        shapes = super().shapes(params)
         if self.positions == "learned" and isinstance(params, Mapping):
             # One for each token of the longest equation: as many as there are.
             length = np.shape(params.get("positions", ()))[:1]
             shapes = {**shapes, "positions": (*length, self.width)}
-        return arguments.check_params(self, params, shapes)
+        return shapes
+
+    def module(self) -> nn.Module:
+        """The network."""
+        return _Network(self)
 
 
 class _Network(nn.Module):

@@ -134,8 +134,9 @@ def add_update_noise(
     The random numbers come from the extra argument `key` of `update`, which a sweep passes, new in
     every step and derived from the lane's order seed.
 
-    Reference: S1 figure 4, Power et al. 2022, figure 2. Differs: their code divides the noise of
-    step t by `1 - b1^t`, which for `b1 = 0.9` enlarges it in the first 20 steps.
+    Reference: "Model and Training Efficiency", figure 4; Power et al. 2022, figure 2. Differs:
+    their code divides the noise of step t by `1 - b1^t`, which for `b1 = 0.9` enlarges it in the
+    first 20 steps.
 
     Raises:
       ValueError: for a negative learning rate or noise, and in `update` without a key.

@@ -31,7 +31,7 @@ def data_efficiency(
       columns: panels in a row.
       chance: the accuracy of guessing, such as `task.chance`, for a line.
 
-    Reference: S1 figure 4; Power et al. 2022, figure 2.
+    Reference: "Model and Training Efficiency", figure 4; Power et al. 2022, figure 2.
 
     Raises:
       ValueError: without settings or alphas, if a setting does not have a row for each alpha, or

@@ -12,7 +12,8 @@ from grokjax.tasks.task import PAD, Task, check_is_task
 def restrict_operand(task: Task, fraction: float, key: jax.Array) -> Task:
     """The rows whose first operand lies in a random set A of `int(fraction * vocabulary)` values.
 
-    Reference: S2 section 4, the data A x Z_p with lambda = |A| / p.
+    Reference: "Grokking Phenomenon Reproduction", section 4, the data A x Z_p with
+    lambda = |A| / p.
 
     Raises:
       ValueError: if fraction is outside (0, 1] or leaves A, or the table, empty.
@@ -58,8 +59,8 @@ def with_extra_training(task: Task, *others: Task) -> Task:
       ValueError: if there is no other task, if one has other classes or more operands, or if one
         has an equation that `task` tests.
 
-    Reference: S2 section 3.4 and figure 8: all equations of two and three operands help to learn
-    sums of five.
+    Reference: "Grokking Phenomenon Reproduction", section 3.4 and figure 8: all equations
+    of two and three operands help to learn sums of five.
 
     Example:
       >>> import jax
