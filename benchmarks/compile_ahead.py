@@ -328,6 +328,7 @@ def compile_ahead(
     known = cases()
     names = choose("network", networks or tuple(known), known)
     found = topology(target)
+    on_gpu = TARGETS[target][0] == "cuda"  # the TPU's compiler does not write trip counts down
     mesh = Mesh(np.array(found.devices).ravel(), ("lanes",), axis_types=(AxisType.Auto,))
     results: dict[str, dict[str, Any]] = {}
     rows = []
@@ -348,7 +349,7 @@ def compile_ahead(
                     f"{kind} {name}",
                     numbers["compile_seconds"],
                     *(numbers.get(key, "") for key in ("kernels", "scatters", "sorts")),
-                    numbers.get("trip_count") or ("unknown" if kind == "train" else ""),
+                    numbers.get("trip_count") or ("unknown" if kind == "train" and on_gpu else ""),
                     numbers.get("selects_of_parameters", ""),
                     numbers["collectives"],
                     mib(numbers["memory_bytes"]),

@@ -1,4 +1,4 @@
-"""S2's Transformer against the same in PyTorch: the time of a step of one network.
+"""A Transformer against the same in PyTorch: the time of a step of one network.
 
     pip install -e ".[bench]"
     python benchmarks/pytorch.py                    # 1 lane, and 1 on each core: minutes on two
@@ -6,7 +6,8 @@
 
 What a whole alpha curve saves besides, since networks that have grokked leave: `refill.py`.
 
-Both train the network of S2's figure 1 (batch 512, dropout 0.1, AdamW with warmup) on p = 97, and
+Both train the network of the report "Grokking Phenomenon Reproduction", figure 1 (batch 512,
+dropout 0.1, AdamW with warmup) on p = 97, and
 look at the whole table once a round. PyTorch trains one network after another, as the sources do;
 torch.compile is not used. Each has a process of its own that sleeps while another is timed, and all
 of them may use the same cores. They take turns, and what counts are ratios within one turn. On a
@@ -161,7 +162,7 @@ def jax_turns(lanes: int, steps: int):
 
 
 def torch_turns(steps: int):
-    """A function that trains S2's network for `steps` more steps in PyTorch."""
+    """A function that trains that network for `steps` more steps in PyTorch."""
     import torch
     from torch import nn
     from torch.nn import functional
