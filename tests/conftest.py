@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
-# Nearly all of the time goes into compiling, which takes a third less at this level. What users get
-# is tested too: documents and notebooks run without it, and so does `test_company.py`.
+# Nearly all of the time goes into compiling, which takes a quarter less at this level. What users
+# get is tested too: documents and notebooks run without it, and so does `test_company.py`.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax

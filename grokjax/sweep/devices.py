@@ -100,6 +100,9 @@ class Devices:
         self._max_steps = put(mesh, np.int32(plan.max_steps), whole=True)
         self._window, self._common = shuffle_window(plan), common_steps(plan.measure_at)
         self._seats: dict[int, Any] = {}  # by padded size: what the devices were sent last
+        self._lengths: dict[
+            int, jax.Array
+        ] = {}  # by its value: the steps of a call, on the devices
 
     def set_state(self, state: LaneState) -> None:
         """Puts a state of all slots, on the host, onto the devices."""
@@ -129,10 +132,12 @@ class Devices:
             map(np.array_equal, seats, last[0])
         ):  # mostly they are as before
             last = self._seats[call.rows] = seats, put(self.mesh, seats)
+        if call.steps not in self._lengths:
+            self._lengths[call.steps] = put(self.mesh, np.int32(call.steps), whole=True)
         targets = put(self.mesh, call.targets.reshape(call.order.size, -1))
         self.state, report = train(
             *self._fixed, self.state, *last[1], targets, self._max_steps,
-            put(self.mesh, np.int32(call.steps), whole=True),
+            self._lengths[call.steps],
             rows=whole_tiles(self.mesh, call.rows), window=self._window,
             vectorize=self.vectorize,
             # Compiled for the number that nearly all calls have; others are data.

@@ -5,6 +5,7 @@ multi-host sweep takes the same ones, and so does a sweep that was interrupted a
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Container
 from typing import NamedTuple
 
@@ -126,7 +127,7 @@ class Schedule:
           measurements: how many, in a call of lanes side by side.
         """
         last = len(self.measure_at)
-        lengths = np.diff(self.measure_at)
+        lengths = self._lengths
         key = lambda lane: int(lengths[self.measured[lane] - 1] if vectorize else self.rows[lane])
         # Of what kind each lane is, before any of them is sent on its way.
         active = [
@@ -143,11 +144,19 @@ class Schedule:
             rows = max(int(self.rows[lane]) for seats in groups for _, lane in seats)
             if vectorize:
                 places = min(self.slots, batch_size(max(map(len, groups))))
-                regular = kind == common_steps(self.measure_at)
+                regular = kind == self._common
                 calls.append(self._call(groups, places, rows, kind, measurements if regular else 1))
             else:
                 calls.append(self._call(groups, self.slots, rows, 0, 1))
         return calls
+
+    @functools.cached_property
+    def _lengths(self) -> np.ndarray:
+        return np.diff(self.measure_at)
+
+    @functools.cached_property
+    def _common(self) -> int:
+        return common_steps(self.measure_at)
 
     def _call(
         self,

@@ -22,7 +22,9 @@ TRIAL_STEPS = 5
 GAIN = 1.15  # twice the slots must train so many times as fast to be worth their memory
 SWITCH = 1.5  # the other way of training must be so many times as fast; less may be noise
 OVERHEAD = 0.02  # of a call, for what does not depend on the number of its lanes
-READ_SECONDS = 2e-5  # of the host, for a measurement of one lane (benchmarks/load.py)
+# Of the host, without observers: 22 and 7 microseconds on a core of an Intel Xeon, 1,000 lanes.
+SEND_SECONDS = 2.2e-5  # for a lane in a call,
+READ_SECONDS = 0.7e-5  # and for a measurement of a lane
 HOST_SHARE = 0.05  # of the time, for the host's work on a call of lanes side by side
 MOST_MEASUREMENTS = 64  # a call covers; what a lane that is done wastes is at most two calls
 MEMORY_SHARE = 0.5  # of a device, for the slots
@@ -217,9 +219,9 @@ class Trial:
             for _ in range(2):
                 devices.fetch(devices.take(mesh, stacked, devices.put(mesh, np.asarray(places))))
             taken.append(time.perf_counter() - start)
-        fixed, each = min(taken[1:]), READ_SECONDS * slots * mesh.size
-        fixed, each = devices.from_first([fixed, each]).tolist()
-        return fixed, each
+        lanes = slots * mesh.size
+        call = float(devices.from_first(min(taken[1:])))
+        return call + SEND_SECONDS * lanes, READ_SECONDS * lanes
 
 
 def _memory(mesh: Mesh) -> int:
