@@ -138,15 +138,16 @@ def programs(case: Case, mesh: Any) -> tuple[dict[str, Any], Any, list[tuple[int
     places = SLOTS * mesh.size
     order, count = on_mesh(np.zeros(places, np.int32)), on_mesh(np.zeros(mesh.size, np.int32))
     targets = on_mesh(np.zeros((places, 4), np.int32))
-    fixed = (plan.recipe, task, plan.stop, mesh)
+    shared, seats = (plan.recipe, task), (mesh, state, order, count)
     found = {
-        "admit": devices.admit.lower(
-            *fixed, state, order, count, on_mesh(plan.table.lanes), None
+        "admit": devices.admit.lower(*shared, *seats, on_mesh(plan.table.lanes), None),
+        "measure": devices.measure.lower(
+            *shared, plan.stop, *seats, on_mesh(np.zeros(places, bool))
         ),
-        "train": devices.train.lower(
-            *fixed, state, order, count, targets, number, number,
+        "train": devices.train_side_by_side.lower(
+            *shared, plan.stop, *seats, targets, number, number,
             rows=devices.whole_tiles(mesh, int(plan.rows.max())),
-            window=devices.shuffle_window(plan), vectorize=True, steps=case.steps,
+            window=devices.shuffle_window(plan), steps=case.steps,
         ),
         "take": devices.take.lower(mesh, state.params, on_mesh(np.zeros(mesh.size, np.int32))),
     }  # fmt: skip

@@ -123,9 +123,9 @@ def test_lanes_side_by_side_share_a_trip_count_that_is_known(batch_size):
     (call,) = queue.calls(True, 3)
     window = devices.shuffle_window(planned)
     program = jax.make_jaxpr(
-        lambda state, targets: devices.train(
+        lambda state, targets: devices.train_side_by_side(
             chosen, TASK, planned.stop, mesh, state, call.order.ravel(), call.count, targets,
-            jnp.int32(90), jnp.int32(30), rows=call.rows, window=window, vectorize=True, steps=30,
+            jnp.int32(90), jnp.int32(30), rows=call.rows, window=window, steps=30,
         )
     )(on.state, call.targets.reshape(4, 3))  # fmt: skip
     found = list(operations(program.jaxpr))

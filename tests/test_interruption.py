@@ -37,10 +37,14 @@ def start(directory, *flags):
     )
 
 
-def finish(process):
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return out
+def finish(*processes):
+    """What processes printed in the end; what any of them complained of when one of them fails."""
+    told = [process.communicate(timeout=300) for process in processes]
+    assert {p.returncode for p in processes} == {0}, "\n\n".join(
+        f"process {rank} ended with {p.returncode}:\n{err}"
+        for rank, (p, (_, err)) in enumerate(zip(processes, told, strict=True))
+    )
+    return {out.splitlines()[-1] for out, _ in told}
 
 
 def assert_same(found, expected):
@@ -445,8 +449,9 @@ def two_processes(directory, *flags):
 
 def test_two_processes_give_the_result_of_one(tmp_path, short):
     processes = two_processes(tmp_path, "--max-steps", 600, "--every", 0.5)
-    last_lines = {finish(process).splitlines()[-1] for process in processes}
-    assert last_lines == {f"finished 12 lanes, {short.dataset.attrs['slot_steps']} slot-steps"}
+    assert finish(*processes) == {
+        f"finished 12 lanes, {short.dataset.attrs['slot_steps']} slot-steps"
+    }
     assert_same(grokjax.load_result(tmp_path), short)
 
 

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import grokjax
-from grokjax import keys, losses, models, optimizers, tasks
+from grokjax import keys, losses, measures, models, optimizers, tasks
 from grokjax.results.dataset import RESERVED
 from grokjax.sweep import devices as on_devices
 from grokjax.sweep import tuning
@@ -372,12 +372,17 @@ def test_new_numbers_compile_nothing():
         progress=False, slots=4,
     ).dataset.attrs["compilations"]  # fmt: skip
     first = run(lanes)
-    assert first <= 9  # six padded sizes, admission, parameters
+    assert first <= 10  # six padded sizes, admission, measurement, parameters
     assert run(lanes) == 0
     assert run({**lanes, "seed": lanes["seed"] + 7}) == 0
     assert run({**lanes, "learning_rate": lanes["learning_rate"] * 2}) == 0
     assert run({**lanes, "alpha": lanes["alpha"] + 0.004}) == 0  # the same padded sizes
     assert run(lanes, max_steps=30, eval_every=4) == 0
+    measured = dataclasses.replace(recipe, measures=(measures.weight_norms,))
+    again = grokjax.run_sweep(
+        measured, task, lanes, max_steps=20, eval_every=10, progress=False, slots=4
+    )
+    assert again.dataset.attrs["compilations"] == 1  # the measurement alone
     assert run({**lanes, "weight_decay": np.full(15, 0.1)}) > 0  # a new column is new structure
 
 
@@ -387,17 +392,22 @@ def test_compiled_programs_contain_no_collectives(recipe, task, lanes):
     put = lambda tree, **kw: on_devices.put(mesh, tree, **kw)
     state = put(on_devices.empty_slots(plan, mesh, 2))
     places, count = put(np.zeros(8, np.int32)), put(np.ones(4, np.int32))
-    targets = put(np.zeros((8, 2), np.int32))
-    whole, budget = put((task, np.int32(9)), whole=True)
-    for vectorize, steps in ((False, None), (True, 3)):
-        compiled = on_devices.train.lower(
-            recipe, whole, plan.stop, mesh, state, places, count, targets, budget, budget,
-            rows=121, window=2, vectorize=vectorize, steps=steps,
-        ).compile()  # fmt: skip
-        text = compiled.as_text()
-        assert "fft" in text  # the ipr measure is in there
-        for word in ("all-gather", "all-reduce", "all-to-all", "collective-", "reduce-scatter"):
-            assert word not in text
+    whole, number = put((task, np.int32(9)), whole=True)
+    fixed, sizes = (recipe, whole), {"rows": 121, "window": 2}
+    seats, many = (mesh, state, places, count), put(np.zeros((8, 2), np.int32))
+    texts = [
+        program.compile().as_text()
+        for program in (
+            on_devices.train.lower(*fixed, *seats, many[:, 0], number, **sizes),
+            on_devices.measure.lower(*fixed, plan.stop, *seats, put(np.ones(8, bool))),
+            on_devices.train_side_by_side.lower(
+                *fixed, plan.stop, *seats, many, number, number, **sizes, steps=3
+            ),
+        )
+    ]
+    assert ["fft" in text for text in texts] == [False, True, True]  # the ipr measure is in there
+    for word in ("all-gather", "all-reduce", "all-to-all", "collective-", "reduce-scatter"):
+        assert not any(word in text for text in texts)
 
 
 def test_what_is_known_of_lanes_fits_into_twice_the_dataset(task):

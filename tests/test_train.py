@@ -314,29 +314,31 @@ def test_a_lane_that_is_done_stays_as_it_is():
     for change, budget in (({"stopped": yes}, 100), ({"diverged": yes}, 100), ({}, 0)):
         state = start._replace(**change)
         assert bool(train.is_done(state, budget))
-        end, _ = train.train_chunk(recipe(), TASK, None, state, steps, jnp.int32(budget), 49, 2)
+        end, trained = train.train_to(recipe(), TASK, state, steps, jnp.int32(budget), 49, 2)
         assert int(end.step) == 0
+        assert not trained
         assert np.array_equal(end.params["w1"], state.params["w1"])
     assert not bool(train.is_done(start, 100))
 
 
 def test_side_by_side_only_lanes_that_have_as_many_steps_to_go_take_them():
     start = train.init_lane(recipe(), TASK, lane())
-    chunk = lambda state, target, **kw: train.train_chunk(
-        recipe(), TASK, None, state, jnp.int32(target), jnp.int32(100), 49, 2, **kw
+    chunk = lambda state, target: train.train_chunk(
+        recipe(), TASK, None, state, jnp.int32(target), jnp.int32(100), 49, 2, num_steps=5
     )[0]
-    alone, beside = chunk(start, 5), chunk(start, 5, num_steps=5)
+    alone, _ = train.train_to(recipe(), TASK, start, jnp.int32(5), jnp.int32(100), 49, 2)
+    beside = chunk(start, 5)
     assert all(map(np.array_equal, jax.tree.leaves(alone), jax.tree.leaves(beside)))
     stopped = start._replace(stopped=jnp.bool_(True))
     for state, target in ((start, 4), (start, 0), (stopped, 5)):
-        end = chunk(state, target, num_steps=5)
+        end = chunk(state, target)
         assert all(map(np.array_equal, jax.tree.leaves(state), jax.tree.leaves(end)))
 
 
 def test_two_chunks_of_n_equal_one_of_2n():
     state = train.init_lane(recipe(optimizers.adamw), TASK, lane(learning_rate=0.01))
-    chunk = lambda s, n: train.train_chunk(
-        recipe(optimizers.adamw), TASK, None, s, jnp.int32(n), jnp.int32(100), 49, 2
+    chunk = lambda s, n: train.train_to(
+        recipe(optimizers.adamw), TASK, s, jnp.int32(n), jnp.int32(100), 49, 2
     )[0]
     twice, once = chunk(chunk(state, 6), 12), chunk(state, 12)
     assert int(twice.step) == int(once.step) == 12

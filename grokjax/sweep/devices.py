@@ -7,6 +7,7 @@ numbers are never recompiles anything. Lanes do not talk to each other: the comp
 contain no collective operation.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -28,9 +29,9 @@ from grokjax.train import (
     StopFn,
     epoch_steps,
     init_lane,
-    is_done,
     record,
     train_chunk,
+    train_to,
 )
 
 AXIS = "lanes"
@@ -90,19 +91,30 @@ class Devices:
       state: of all slots, on the devices.
     """
 
-    def __init__(self, plan: Plan, mesh: Mesh, slots: int, vectorize: bool, measurements: int = 1):
+    def __init__(
+        self,
+        plan: Plan,
+        mesh: Mesh,
+        slots: int,
+        vectorize: bool,
+        measurements: int = 1,
+        max_steps: int | None = None,
+    ):
         self.mesh, self.slots, self.vectorize = mesh, slots, vectorize
         # A copy of the parameters at every measurement needs a call for each.
         self.measurements = 1 if plan.keep_params == "all" else measurements
         self.state: LaneState
         self._table, self._initial = plan.table.lanes, plan.initial
-        self._fixed = (plan.recipe, put(mesh, plan.task, whole=True), plan.stop, mesh)
-        self._max_steps = put(mesh, np.int32(plan.max_steps), whole=True)
+        self._recipe, self._stop = plan.recipe, plan.stop
+        # What trains without measuring is compiled once for all measures.
+        self._steps = dataclasses.replace(plan.recipe, measures=())
+        self._task = put(mesh, plan.task, whole=True)
+        budget = plan.max_steps if max_steps is None else max_steps
+        self._max_steps = put(mesh, np.int32(budget), whole=True)
         self._window, self._common = shuffle_window(plan), common_steps(plan.measure_at)
-        self._seats: dict[int, Any] = {}  # by padded size: what the devices were sent last
-        self._lengths: dict[
-            int, jax.Array
-        ] = {}  # by its value: the steps of a call, on the devices
+        # What the devices were sent last: by padded size, and the steps of a call by their number.
+        self._seats: dict[int, Any] = {}
+        self._lengths: dict[int, jax.Array] = {}
 
     def set_state(self, state: LaneState) -> None:
         """Puts a state of all slots, on the host, onto the devices."""
@@ -112,9 +124,13 @@ class Devices:
         """Puts the lanes of a call into their slots, at step 0, and measures them."""
         new = call.lanes.ravel()
         lanes, initial = jax.tree.map(lambda leaf: leaf[new], (self._table, self._initial))
-        arguments = put(self.mesh, (call.order.ravel(), call.count, lanes, initial))
-        self.state, report = admit(*self._fixed, self.state, *arguments)
-        return report
+        order, count, lanes, initial = put(
+            self.mesh, (call.order.ravel(), call.count, lanes, initial)
+        )
+        self.state = admit(
+            self._steps, self._task, self.mesh, self.state, order, count, lanes, initial
+        )
+        return self._measure(order, count, put(self.mesh, np.ones(call.order.size, bool)))
 
     def reseat(self, call: Call, states: LaneState) -> None:
         """Puts lanes that have trained before into the slots of a call: host arrays, lanes first.
@@ -134,15 +150,26 @@ class Devices:
             last = self._seats[call.rows] = seats, put(self.mesh, seats)
         if call.steps not in self._lengths:
             self._lengths[call.steps] = put(self.mesh, np.int32(call.steps), whole=True)
-        targets = put(self.mesh, call.targets.reshape(call.order.size, -1))
-        self.state, report = train(
-            *self._fixed, self.state, *last[1], targets, self._max_steps,
-            self._lengths[call.steps],
-            rows=whole_tiles(self.mesh, call.rows), window=self._window,
-            vectorize=self.vectorize,
+        sizes = {"rows": whole_tiles(self.mesh, call.rows), "window": self._window}
+        targets = call.targets.reshape(call.order.size, -1)
+        if not self.vectorize:
+            self.state, trained = train(
+                self._steps, self._task, self.mesh, self.state, *last[1],
+                put(self.mesh, targets[:, 0]), self._max_steps, **sizes,
+            )  # fmt: skip
+            return self._measure(*last[1], trained)
+        self.state, report = train_side_by_side(
+            self._recipe, self._task, self._stop, self.mesh, self.state, *last[1],
+            put(self.mesh, targets), self._max_steps, self._lengths[call.steps], **sizes,
             # Compiled for the number that nearly all calls have; others are data.
             steps=call.steps if call.steps == self._common else None,
         )  # fmt: skip
+        return report
+
+    def _measure(self, order: jax.Array, count: jax.Array, trained: jax.Array) -> Report:
+        self.state, report = measure(
+            self._recipe, self._task, self._stop, self.mesh, self.state, order, count, trained
+        )
         return report
 
     def take(self, order: np.ndarray, *, whole: bool) -> Any:
@@ -159,12 +186,122 @@ class Devices:
         return take(self.mesh, stacked, put(self.mesh, order.ravel().astype(np.int32)))
 
 
+@functools.partial(jax.jit, static_argnames=("recipe", "mesh"), donate_argnames=("state",))
+def admit(
+    recipe: Recipe,
+    task: Task,
+    mesh: Mesh,
+    state: LaneState,
+    order: jax.Array,
+    count: jax.Array,
+    lanes: Lane,
+    params: Params | None,
+) -> LaneState:
+    """Puts new lanes into slots, at step 0: the new state of all slots.
+
+    Args:
+      recipe: static, like `mesh`.
+      task: the table, on every device.
+      mesh: the devices.
+      state: all slots; its buffers are reused.
+      order: int32[devices * G], slot numbers on each device; the first `count` are worked on.
+      count: int32[devices].
+      lanes: the coordinates of the new lanes, in the places of `order`.
+      params: their initial parameters, or None for the model's own.
+    """
+
+    def on_device(task, state, order, count, lanes, params):
+        one = lambda _, new: (init_lane(recipe, task, *new), None)
+        return _one_by_one(one, state, order, count[0], (lanes, params))[0]
+
+    specs = (_WHOLE, *[_ALONG] * 5)
+    arguments = (task, state, order, count, lanes, params)
+    return _over_devices(on_device, mesh, specs, _ALONG)(*arguments)
+
+
 @functools.partial(
-    jax.jit,
-    static_argnames=("recipe", "stop", "mesh", "rows", "window", "vectorize", "steps"),
-    donate_argnames=("state",),
+    jax.jit, static_argnames=("recipe", "mesh", "rows", "window"), donate_argnames=("state",)
 )
 def train(
+    recipe: Recipe,
+    task: Task,
+    mesh: Mesh,
+    state: LaneState,
+    order: jax.Array,
+    count: jax.Array,
+    targets: jax.Array,
+    max_steps: jax.Array,
+    *,
+    rows: int,
+    window: int,
+) -> tuple[LaneState, jax.Array]:
+    """Trains the lanes in some slots, one after another, up to their next measurement.
+
+    Args: as in `admit`, and
+      targets: int32[devices * G], the steps to train to.
+      max_steps: int32[], the budget.
+      rows: static, what the training rows of these lanes are padded to.
+      window: static, as in `train_steps`.
+
+    Returns:
+      The new state, and which of the places have trained: bool[devices * G].
+    """
+
+    def on_device(task, state, order, count, targets, max_steps):
+        def one(state, target):
+            return train_to(recipe, task, state, target, max_steps, rows, window)
+
+        return _one_by_one(one, state, order, count[0], targets)
+
+    specs = (_WHOLE, *[_ALONG] * 4, _WHOLE)
+    arguments = (task, state, order, count, targets, max_steps)
+    return _over_devices(on_device, mesh, specs, (_ALONG, _ALONG))(*arguments)
+
+
+@functools.partial(jax.jit, static_argnames=("recipe", "stop", "mesh"), donate_argnames=("state",))
+def measure(
+    recipe: Recipe,
+    task: Task,
+    stop: StopFn | None,
+    mesh: Mesh,
+    state: LaneState,
+    order: jax.Array,
+    count: jax.Array,
+    trained: jax.Array,
+) -> tuple[LaneState, Report]:
+    """Measures the lanes in some slots, one after another.
+
+    It is a program of its own since it does not depend on how many rows a lane trains on.
+
+    Args: as in `admit`, and
+      stop: static, when a lane is done.
+      trained: bool[devices * G], which of the lanes to measure; others are left as they are.
+
+    Returns:
+      The new state, and reports in the places of `order`.
+    """
+
+    def on_device(task, state, order, count, trained):
+        measured = jax.jit(lambda state: _reported(record(recipe, task, stop, state)))
+
+        def one(state, trained):
+            skipped = lambda state: (state, _zeros(jax.eval_shape(measured, state)[1]))
+            state, report = jax.lax.cond(trained, measured, skipped, state)
+            return state, jax.tree.map(lambda x: x[None], report)
+
+        return _one_by_one(one, state, order, count[0], trained)
+
+    specs = (_WHOLE, *[_ALONG] * 4)
+    arguments = (task, state, order, count, trained)
+    return _over_devices(on_device, mesh, specs, (_ALONG, _ALONG))(*arguments)
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=("recipe", "stop", "mesh", "rows", "window", "steps"),
+    donate_argnames=("state",),
+)
+def train_side_by_side(
     recipe: Recipe,
     task: Task,
     stop: StopFn | None,
@@ -178,95 +315,38 @@ def train(
     *,
     rows: int,
     window: int,
-    vectorize: bool,
     steps: int | None,
 ) -> tuple[LaneState, Report]:
-    """Trains the lanes in some slots up to their next measurements.
+    """Trains the lanes in some slots side by side, through several measurements.
 
-    Args:
-      recipe: static, like `stop`, `mesh` and all that follows `length`.
-      task: the table, on every device.
-      stop: when a lane is done.
-      mesh: the devices.
-      state: all slots; its buffers are reused.
-      order: int32[devices * G], slot numbers on each device; the first `count` are worked on.
-      count: int32[devices].
+    Args: as in `train` and `measure`, and
       targets: int32[devices * G, n], the steps to train to and to measure at.
-      max_steps: int32[], the budget.
-      length: int32[], the steps between two of the targets, if `steps` is None: side by side all
-        lanes take as many, and one whose next target is not as far away waits for another call.
-      rows: what the training rows of these lanes are padded to.
-      window: as in `train_steps`.
-      vectorize: lanes side by side instead of one after another.
-      steps: `length`, where it is known when compiling.
+      length: int32[], the steps between two of the targets, if `steps` is None: all lanes take as
+        many, and one whose next target is not as far away waits for another call.
+      steps: static, `length` where it is known when compiling.
 
     Returns:
       The new state, and reports in the places of `order`.
     """
 
     def on_device(task, state, order, count, targets, max_steps, length):
-        def up_to(target, state, num_steps):
+        num_steps = length if steps is None else steps
+
+        def up_to(state, target):
             return _reported(
                 train_chunk(recipe, task, stop, state, target, max_steps, rows, window, num_steps)
             )
 
-        def side_by_side(state, targets):
-            num_steps = length if steps is None else steps
-            return jax.lax.scan(lambda state, x: up_to(x, state, num_steps), state, targets)
+        picked = jax.tree.map(lambda x: x[order], state)
+        chosen, reports = jax.vmap(lambda *xs: jax.lax.scan(up_to, *xs))(picked, targets)
+        # Places beyond `count` repeat some slot: their copy is sent out of bounds and dropped.
+        kept = jnp.where(jnp.arange(order.size) < count[0], order, state.step.size)
+        put = lambda leaf, new: leaf.at[kept].set(new, mode="drop")
+        return jax.tree.map(put, state, chosen), reports
 
-        if vectorize:
-            picked = jax.tree.map(lambda x: x[order], state)
-            chosen, reports = jax.vmap(side_by_side)(picked, targets)
-            # Places beyond `count` repeat some slot: their copy is sent out of bounds and dropped.
-            kept = jnp.where(jnp.arange(order.size) < count[0], order, state.step.size)
-            put = lambda leaf, new: leaf.at[kept].set(new, mode="drop")
-            return jax.tree.map(put, state, chosen), reports
-
-        def unless_done(state, target):
-            skipped = lambda: (state, _zeros(jax.eval_shape(up_to, target, state, None)[1]))
-            return jax.lax.cond(
-                is_done(state, max_steps), skipped, lambda: up_to(target, state, None)
-            )
-
-        one = lambda state, targets: jax.lax.scan(unless_done, state, targets)
-        return _one_by_one(one, state, order, count[0], targets)
-
-    return _over_devices(
-        on_device, mesh, (_WHOLE, *[_ALONG] * 4, _WHOLE, _WHOLE), (_ALONG, _ALONG)
-    )(task, state, order, count, targets, max_steps, length)
-
-
-@functools.partial(jax.jit, static_argnames=("recipe", "stop", "mesh"), donate_argnames=("state",))
-def admit(
-    recipe: Recipe,
-    task: Task,
-    stop: StopFn | None,
-    mesh: Mesh,
-    state: LaneState,
-    order: jax.Array,
-    count: jax.Array,
-    lanes: Lane,
-    params: Params | None,
-) -> tuple[LaneState, Report]:
-    """Puts new lanes into slots, at step 0, and measures them.
-
-    Args: as in `train`, and
-      lanes: the coordinates of the new lanes, in the places of `order`.
-      params: their initial parameters, or None for the model's own.
-    """
-
-    def on_device(task, state, order, count, lanes, params):
-        def one(_, new):
-            lane, params = new
-            fresh = init_lane(recipe, task, lane, params)
-            state, report = _reported(record(recipe, task, stop, fresh))
-            return state, jax.tree.map(lambda x: x[None], report)
-
-        return _one_by_one(one, state, order, count[0], (lanes, params))
-
-    return _over_devices(
-        on_device, mesh, (_WHOLE, _ALONG, _ALONG, _ALONG, _ALONG, _ALONG), (_ALONG, _ALONG)
-    )(task, state, order, count, lanes, params)
+    specs = (_WHOLE, *[_ALONG] * 4, _WHOLE, _WHOLE)
+    arguments = (task, state, order, count, targets, max_steps, length)
+    return _over_devices(on_device, mesh, specs, (_ALONG, _ALONG))(*arguments)
 
 
 @functools.partial(jax.jit, static_argnames=("mesh",), donate_argnames=("state",))
@@ -370,21 +450,21 @@ def _over_devices(fn: Callable[..., Any], mesh: Mesh, in_specs: Any, out_specs: 
 
 def _one_by_one(
     fn: Callable[..., Any], state: LaneState, order: jax.Array, count: jax.Array, inputs: Any
-) -> tuple[LaneState, Report]:
+) -> tuple[LaneState, Any]:
     """Applies `fn` to the first `count` slots of `order`, in a loop of exactly that many turns."""
+    fn = jax.jit(fn)  # so that it is traced once
 
     def turn(i, carry):
-        state, reports = carry
+        state, outputs = carry
         slot = order[i]
         at = lambda tree, index: jax.tree.map(lambda leaf: leaf[index], tree)
-        new, report = fn(at(state, slot), at(inputs, i))
+        new, output = fn(at(state, slot), at(inputs, i))
         put = lambda index: lambda leaf, value: leaf.at[index].set(value)
-        return jax.tree.map(put(slot), state, new), jax.tree.map(put(i), reports, report)
+        return jax.tree.map(put(slot), state, new), jax.tree.map(put(i), outputs, output)
 
     first = jax.tree.map(lambda leaf: leaf[0], (state, inputs))
-    report = jax.eval_shape(fn, *first)[1]
-    reports = _zeros(report, order.size)
-    return jax.lax.fori_loop(0, count, turn, (state, reports))
+    outputs = _zeros(jax.eval_shape(fn, *first)[1], order.size)
+    return jax.lax.fori_loop(0, count, turn, (state, outputs))
 
 
 def _reported(measured: tuple[LaneState, dict[str, jax.Array]]) -> tuple[LaneState, Report]:

@@ -1,7 +1,6 @@
 """How to lay lanes out on the devices: measured there, for the recipe at hand."""
 
 import dataclasses
-import functools
 import itertools
 import math
 import os
@@ -14,7 +13,7 @@ from jax.sharding import Mesh
 
 from grokjax.sweep import devices
 from grokjax.sweep.plan import Plan
-from grokjax.train import Lane
+from grokjax.sweep.schedule import Call
 
 ONE_BY_ONE = 8  # slots where lanes train one after another: calls are long, the end is balanced
 MOST_ONE_BY_ONE = 64
@@ -171,36 +170,30 @@ class Trial:
         """What the training rows of a step are padded to, at most."""
         return devices.whole_tiles(self.mesh, int(self.plan.rows.max()))
 
-    def _lanes(self, places: int) -> Lane:
-        """The first lanes, over and over."""
-        return jax.tree.map(lambda leaf: np.resize(leaf, places), self.plan.table.lanes)
-
     def seconds(self, slots: int, vectorize: bool, counts: list[int], steps: int) -> list[float]:
         """Seconds of a call that trains `steps` steps of so many of the slots, for each count."""
-        plan, mesh = self.plan, self.mesh
-        put = functools.partial(devices.put, mesh)
-        whole = functools.partial(put, whole=True)
-        fixed = (plan.recipe, whole(plan.task), plan.stop, mesh)
-        places, budget = slots * mesh.size, whole(np.int32(2**30))
-        length = whole(np.int32(steps))
-        order = put(np.tile(np.arange(slots, dtype=np.int32), mesh.size))
-        every = lambda number: put(np.full(mesh.size, number, np.int32))
-        empty = devices.empty_slots(plan, mesh, slots)
+        plan, shape = self.plan, (self.mesh.size, slots)
+        # A budget that no lane spends: from then on it would cost nothing.
+        on = devices.Devices(plan, self.mesh, slots, vectorize, max_steps=2**30)
+        first = Call(
+            order=np.tile(np.arange(slots, dtype=np.int32), (self.mesh.size, 1)),
+            count=np.full(self.mesh.size, slots, np.int32),
+            targets=np.zeros((*shape, 1), np.int32),
+            lanes=np.resize(np.arange(len(plan)), shape),  # the first ones, over and over
+            rows=self.rows,
+            steps=steps,
+        )
         best = []
         for number in counts:
-            # From the start each time, before any lane is done and costs nothing.
-            lanes = put(self._lanes(places))
-            state, _ = devices.admit(*fixed, put(empty), order, every(slots), lanes, None)
+            on.set_state(devices.empty_slots(plan, self.mesh, slots))
+            on.admit(first)
             taken = []
             for turn in range(1, 4):
-                targets = put(np.full((places, 1), turn * steps, np.int32))
-                jax.block_until_ready(state)
+                targets = np.full((*shape, 1), turn * steps, np.int32)
+                count = np.full(self.mesh.size, number, np.int32)
+                jax.block_until_ready(on.state)
                 start = time.perf_counter()
-                state, report = devices.train(
-                    *fixed, state, order, every(number), targets, budget, length, rows=self.rows,
-                    window=devices.shuffle_window(plan), vectorize=vectorize, steps=None,
-                )  # fmt: skip
-                jax.block_until_ready(report)
+                jax.block_until_ready(on.train(first._replace(count=count, targets=targets)))
                 taken.append(time.perf_counter() - start)
             self.compiling = max(self.compiling, taken[0] - taken[1])
             best.append(min(taken[1:]))

@@ -25,7 +25,7 @@ from grokjax.train.lane import (
 from grokjax.train.measurement import StopFn, grokked, measure, patience, record, success
 from grokjax.train.recipe import BUILT_IN, FULL_BATCH, MeasureFn, Recipe, describe
 from grokjax.train.run import lanes, measurement_steps, trajectory
-from grokjax.train.steps import train_chunk, train_step, train_steps
+from grokjax.train.steps import train_chunk, train_step, train_steps, train_to
 from grokjax.train.table import (
     Lanes,
     LaneTable,
@@ -68,6 +68,7 @@ __all__ = [
     "train_chunk",
     "train_step",
     "train_steps",
+    "train_to",
     "trajectory",
     "zip_lanes",
 ]

@@ -80,13 +80,11 @@ def trajectory(
     window = max(int(epoch_steps(recipe, lane)), SHORTEST_EPOCH) if known else SHORTEST_EPOCH
 
     def chunk(state: LaneState, num_steps: int) -> tuple[LaneState, dict[str, jax.Array]]:
-        with jax.default_matmul_precision(recipe.precision):
-            # Recomputed in a backward pass: the states of all steps would not fit.
-            advance = jax.checkpoint(
-                lambda state: train_steps(recipe, task, state, num_steps, rows, window)
-            )
-            state = advance(state)
-        return record(recipe, task, None, state)
+        # Recomputed in a backward pass: the states of all steps would not fit.
+        advance = jax.checkpoint(
+            lambda state: train_steps(recipe, task, state, num_steps, rows, window)
+        )
+        return record(recipe, task, None, advance(state))
 
     state = init_lane(recipe, task, lane)
     if not known:  # a bound that is too small must not train on a part of the rows in silence

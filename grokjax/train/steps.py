@@ -73,15 +73,16 @@ def train_steps(
     """
     tokens = jnp.asarray(task.tokens)
     labels = jnp.asarray(task.labels) if state.labels is None else state.labels
-    if state.epoch_order is not None:
-        return _minibatch_steps(recipe, state, tokens, labels, num_steps, rows, window)
-    # Gathered once a chunk: only training rows are touched, repeated up to a shared size.
-    num_train = state.lane.num_train
-    chosen = state.order[jnp.arange(rows) % num_train]
-    tokens, labels = tokens[chosen], labels[chosen]
-    weights = jnp.where(jnp.arange(rows) < num_train, 1.0 / num_train, 0.0)
-    step = lambda _, state: train_step(recipe, state, tokens, labels, weights)
-    return jax.lax.fori_loop(0, num_steps, step, state)
+    with jax.default_matmul_precision(recipe.precision):
+        if state.epoch_order is not None:
+            return _minibatch_steps(recipe, state, tokens, labels, num_steps, rows, window)
+        # Gathered once a chunk: only training rows are touched, repeated up to a shared size.
+        num_train = state.lane.num_train
+        chosen = state.order[jnp.arange(rows) % num_train]
+        tokens, labels = tokens[chosen], labels[chosen]
+        weights = jnp.where(jnp.arange(rows) < num_train, 1.0 / num_train, 0.0)
+        step = lambda _, state: train_step(recipe, state, tokens, labels, weights)
+        return jax.lax.fori_loop(0, num_steps, step, state)
 
 
 def _minibatch_steps(
@@ -136,6 +137,34 @@ def _minibatch_steps(
     return jax.lax.fori_loop(0, (num_steps + window - 1) // window, turn, state)
 
 
+def train_to(
+    recipe: Recipe,
+    task: Task,
+    state: LaneState,
+    target: jax.Array,
+    max_steps: jax.Array,
+    rows: int,
+    window: int,
+) -> tuple[LaneState, jax.Array]:
+    """Trains a run up to a step; one that is done is left alone.
+
+    Args:
+      recipe: static, like `rows` and `window`.
+      task: the table.
+      state: the run.
+      target: int32[], the step to train to.
+      max_steps: int32[], the budget.
+      rows: as in `train_steps`.
+      window: likewise.
+
+    Returns:
+      The run, and whether it was trained: then it is to be measured.
+    """
+    trains = ~is_done(state, max_steps)
+    num_steps = jnp.where(trains, jnp.minimum(target, max_steps) - state.step, 0)
+    return train_steps(recipe, task, state, num_steps, rows, window), trains
+
+
 def train_chunk(
     recipe: Recipe,
     task: Task,
@@ -145,32 +174,20 @@ def train_chunk(
     max_steps: jax.Array,
     rows: int,
     window: int,
-    num_steps: jax.Array | int | None = None,
+    num_steps: jax.Array | int,
 ) -> tuple[LaneState, dict[str, jax.Array]]:
-    """Trains a run up to its next measurement, and measures it; one that is done is left alone.
+    """Trains one of several runs side by side up to its next measurement, and measures it.
 
-    Args:
-      recipe: static, like `stop`, `rows` and `window`.
-      task: the table.
-      stop: when a run is done.
-      state: the run.
-      target: int32[], the step to train to.
-      max_steps: int32[], the budget.
-      rows: as in `train_steps`.
-      window: likewise.
-      num_steps: how many steps all runs side by side take. One whose target is not as far away is
-        left alone, by a choice between its states before and after all of the steps; the loop
-        itself knows of no run in particular. None: this run takes those that it needs.
+    A run that is done is left alone, and so is one whose target is not `num_steps` away: by a
+    choice between its states before and after all of the steps. The loop itself knows of no run in
+    particular.
+
+    Args: as in `train_to`, and
+      stop: static, when a run is done.
+      num_steps: how many steps all of the runs take.
     """
-    alone = num_steps is None
-    if num_steps is None:
-        left = jnp.minimum(target, max_steps) - state.step
-        num_steps = jnp.where(is_done(state, max_steps), 0, left)
-    with jax.default_matmul_precision(recipe.precision):
-        trained = train_steps(recipe, task, state, num_steps, rows, window)
+    trained = train_steps(recipe, task, state, num_steps, rows, window)
     trained, scalars = record(recipe, task, stop, trained)
-    if not alone:
-        takes_part = ~is_done(state, max_steps) & (target - state.step == num_steps)
-        choose = lambda new, old: jnp.where(takes_part, new, old)
-        trained = jax.tree.map(choose, trained, state)
-    return trained, scalars
+    takes_part = ~is_done(state, max_steps) & (target - state.step == num_steps)
+    choose = lambda new, old: jnp.where(takes_part, new, old)
+    return jax.tree.map(choose, trained, state), scalars
