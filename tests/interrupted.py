@@ -27,6 +27,7 @@ def main():
     parser.add_argument("--every", type=float, default=0.0)
     parser.add_argument("--slow", type=float, default=0.0)
     parser.add_argument("--full", action="store_true", help="process 0 finds its disk full")
+    parser.add_argument("--late", action="store_true", help="process 1 is slow to read files")
     parser.add_argument("--processes", nargs=2, metavar=("ADDRESS", "RANK"))
     arguments = parser.parse_args()
     cache = Path(__file__).parent.parent / ".jax_cache"
@@ -43,6 +44,14 @@ def main():
             raise OSError(errno.ENOSPC, "No space left on device")
 
         files.write = ocp.AsyncCheckpointer.save = full
+    if arguments.late and jax.process_index() == 1:
+        read_text = Path.read_text
+
+        def late(*given, **named):
+            time.sleep(0.5)
+            return read_text(*given, **named)
+
+        Path.read_text = late
     told = []
 
     def slowly(measured):

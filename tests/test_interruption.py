@@ -448,7 +448,7 @@ def two_processes(directory, *flags):
 
 
 def test_two_processes_give_the_result_of_one(tmp_path, short):
-    processes = two_processes(tmp_path, "--max-steps", 600, "--every", 0.5)
+    processes = two_processes(tmp_path, "--late", "--max-steps", 600, "--every", 0.5)
     assert finish(*processes) == {
         f"finished 12 lanes, {short.dataset.attrs['slot_steps']} slot-steps"
     }

@@ -142,29 +142,32 @@ class Devices:
 
     def train(self, call: Call) -> Report:
         """Trains the lanes of a call up to their next measurements, and measures them."""
-        seats = (call.order.ravel(), call.count)
-        last = self._seats.get(call.rows)
-        if last is None or not all(
-            map(np.array_equal, seats, last[0])
-        ):  # mostly they are as before
-            last = self._seats[call.rows] = seats, put(self.mesh, seats)
+        order, count = self._put_seats(call)
         if call.steps not in self._lengths:
             self._lengths[call.steps] = put(self.mesh, np.int32(call.steps), whole=True)
         sizes = {"rows": whole_tiles(self.mesh, call.rows), "window": self._window}
         targets = call.targets.reshape(call.order.size, -1)
         if not self.vectorize:
             self.state, trained = train(
-                self._steps, self._task, self.mesh, self.state, *last[1],
+                self._steps, self._task, self.mesh, self.state, order, count,
                 put(self.mesh, targets[:, 0]), self._max_steps, **sizes,
             )  # fmt: skip
-            return self._measure(*last[1], trained)
+            return self._measure(order, count, trained)
         self.state, report = train_side_by_side(
-            self._recipe, self._task, self._stop, self.mesh, self.state, *last[1],
+            self._recipe, self._task, self._stop, self.mesh, self.state, order, count,
             put(self.mesh, targets), self._max_steps, self._lengths[call.steps], **sizes,
             # Compiled for the number that nearly all calls have; others are data.
             steps=call.steps if call.steps == self._common else None,
         )  # fmt: skip
         return report
+
+    def _put_seats(self, call: Call) -> tuple[jax.Array, jax.Array]:
+        """Which slots a call works on, on the devices; mostly they are as before."""
+        seats = (call.order.ravel(), call.count)
+        last = self._seats.get(call.rows)
+        if last is None or not all(map(np.array_equal, seats, last[0])):
+            last = self._seats[call.rows] = seats, put(self.mesh, seats)
+        return last[1]
 
     def _measure(self, order: jax.Array, count: jax.Array, trained: jax.Array) -> Report:
         self.state, report = measure(

@@ -341,12 +341,17 @@ class Store:
             self._as_writer(write)
 
     def layout(self, devices: int) -> tuple[int, bool, int] | None:
-        """What was remembered for so many devices, if anything."""
+        """What was remembered for so many devices, if anything.
+
+        Process 0 reads it for all: it may write another one before the slowest has opened the file.
+        """
+        text = ""
+        if self.writer:
+            with contextlib.suppress(OSError):
+                text = (self.directory / "state" / "layout.json").read_text()
         try:
-            before, slots, vectorize, measurements = json.loads(
-                (self.directory / "state" / "layout.json").read_text()
-            )
-        except (OSError, ValueError):
+            before, slots, vectorize, measurements = json.loads(_text_from_first(text))
+        except ValueError:
             return None
         return (slots, vectorize, measurements) if before == devices else None
 
@@ -461,6 +466,8 @@ def _mark(path: Path) -> str:
 
 def _text_from_first(text: str) -> str:
     """A text of process 0, on every process."""
+    if jax.process_count() == 1:
+        return text
     letters = np.zeros(MESSAGE, np.uint8)
     code = np.frombuffer(text.encode()[:MESSAGE], np.uint8)
     letters[: len(code)] = code
