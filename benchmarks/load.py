@@ -11,19 +11,17 @@ this machine.
 """
 
 import resource
-import time
+from pathlib import Path
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 import grokjax
+from benchmarks.common import in_turns, plan_of, record
 from grokjax import losses, optimizers, tasks
-from grokjax.command import run_as_command
+from grokjax.command import print_table, run_as_command
 from grokjax.models import QuadraticMLP
 from grokjax.sweep.devices import Devices, empty_slots
-from grokjax.sweep.plan import make_plan
 from grokjax.sweep.schedule import Schedule
 
 
@@ -35,6 +33,7 @@ def load(
     eval_every: int = 20,
     slots: int = 8,
     repeats: int = 3,
+    output: Path | None = None,
 ) -> None:
     """Lanes a second, and the time of a sweep over that of its device calls.
 
@@ -46,14 +45,11 @@ def load(
       eval_every: steps between measurements.
       slots: lanes on each device at once.
       repeats: how often each is timed; the median ratio is shown.
+      output: a JSON file for the figures.
     """
     recipe = grokjax.Recipe(QuadraticMLP(p, width), losses.mse, optimizers.gradient_descent)
     task = tasks.modular_addition(p)
-    table = Table(title=f"p={p}, width={width}, {steps} steps a lane, measured every {eval_every}")
-    for heading in (
-        "lanes", "lanes/s", "lane-steps/s", "calls", "sweep/calls alone", "per call", "peak memory"
-    ):  # fmt: skip
-        table.add_column(heading, justify="right")
+    rows, ratios = [], {}
     for count in lanes:
         columns = grokjax.grid(seed=range(count), learning_rate=10.0)
         sweep = lambda steps, columns=columns: grokjax.run_sweep(
@@ -61,31 +57,44 @@ def load(
             slots=slots, vectorize=False, keep_params="none", progress=False,
         )  # fmt: skip
         alone = lambda steps, columns=columns: calls_alone(
-            make_plan(
-                recipe, task, columns, max_steps=steps, eval_every=eval_every, stop=None,
-                initial=None, keep_params="none",
-            ),
-            slots,
-        )  # fmt: skip
-        calls = alone(steps)
-        sweep(steps)  # compiles
-        rounds = np.array(
-            [[timed(run, n) for n in (steps, 2 * steps) for run in (sweep, alone)]
-             for _ in range(repeats)]
-        )  # fmt: skip
-        short, short_alone, long, long_alone = rounds.T
-        seconds = np.median(short)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        table.add_row(
-            f"{count:,}",
-            f"{count / seconds:,.1f}",
-            f"{count * steps / seconds:,.0f}",
-            str(calls),
-            f"{np.median(short / short_alone):.3f}",
-            f"{np.median((long - short) / (long_alone - short_alone)):.3f}",
-            f"{peak:,.0f} MiB",
+            plan_of(recipe, task, columns, steps, eval_every), slots
         )
-    Console(width=110).print(table)
+        calls = alone(steps)
+        runs = {"sweep": sweep, "alone": alone}
+        ways = {
+            (name, n): lambda run=run, n=n: run(n)
+            for n in (steps, 2 * steps)
+            for name, run in runs.items()
+        }
+        seconds = in_turns(ways, repeats)
+        short, long = seconds["sweep", steps], seconds["sweep", 2 * steps]
+        short_alone, long_alone = seconds["alone", steps], seconds["alone", 2 * steps]
+        whole = float(np.median(short / short_alone))
+        per_call = float(np.median((long - short) / (long_alone - short_alone)))
+        ratios[f"sweep / its calls alone, lanes: {count}"] = whole
+        ratios[f"each call of a sweep / alone, lanes: {count}"] = per_call
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        rows.append(
+            (
+                f"{count:,}",
+                f"{count / np.median(short):,.1f}",
+                f"{count * steps / np.median(short):,.0f}",
+                calls,
+                f"{whole:.3f}",
+                f"{per_call:.3f}",
+                f"{peak:,.0f} MiB",
+            )
+        )
+    print_table(
+        f"p={p}, width={width}, {steps} steps a lane, measured every {eval_every}",
+        (
+            "lanes", "lanes/s", "lane-steps/s", "calls", "sweep /\ncalls alone", "per call",
+            "peak\nmemory",
+        ),
+        rows,
+        left=0,
+    )  # fmt: skip
+    record(output, ratios)
 
 
 def calls_alone(plan, slots) -> int:
@@ -110,12 +119,6 @@ def calls_alone(plan, slots) -> int:
                 schedule.release(lane)
     jax.block_until_ready(devices.state)
     return calls
-
-
-def timed(run, steps: int) -> float:
-    start = time.perf_counter()
-    run(steps)
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A Transformer against the same in PyTorch: the time of a step of one network.
+"""A network against the same in PyTorch: the time of a step of one network.
 
     pip install -e ".[bench]"
     python benchmarks/pytorch.py                    # 1 lane, and 1 on each core: minutes on two
@@ -6,13 +6,19 @@
 
 What a whole alpha curve saves besides, since networks that have grokked leave: `refill.py`.
 
-Both train the network of the report "Grokking Phenomenon Reproduction", figure 1 (batch 512,
-dropout 0.1, AdamW with warmup) on p = 97, and
-look at the whole table once a round. PyTorch trains one network after another, as the sources do;
-torch.compile is not used. Each has a process of its own that sleeps while another is timed, and all
-of them may use the same cores. They take turns, and what counts are ratios within one turn. On a
-machine with other work use `--threads 1` and the ratio of CPU time: PyTorch's threads wait for each
-other in every operation, and lose far more than their share.
+Both train one of these networks, and look at the whole table once a round:
+
+- quadratic_23, quadratic_97: Gromov's, with 128 and 500 hidden units, AdamW, squared error, on all
+  training rows at once. In PyTorch its first layer multiplies by one-hot operands, as the published
+  codes do; and once more, the rows of its weights are looked up and added.
+- transformer_97: that of the report "Grokking Phenomenon Reproduction", figure 1, with batches of
+  512, dropout 0.1, AdamW with warmup.
+
+PyTorch trains one network after another, as the sources do; torch.compile is not used. Each has a
+process of its own that sleeps while another is timed, and all of them may use the same cores. They
+take turns, and what counts are ratios within one turn. On a machine with other work use
+`--threads 1` and the ratio of CPU time: PyTorch's threads wait for each other in every operation,
+and lose far more than their share.
 """
 
 import json
@@ -21,21 +27,27 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from grokjax.command import cores, run_as_command
+from benchmarks.common import needs, plan_of, quadratic, record
+from grokjax.command import choose, cores, number, print_table, run_as_command, spread
 
-P, ALPHA, BATCH, RATE, DECAY, WARMUP = 97, 0.5, 512, 1e-3, 0.1, 10
+ALPHA, BATCH = 0.5, 512
+WIDTHS = {"quadratic_23": 128, "quadratic_97": 500, "transformer_97": 128}
+TORCH = {"torch": "PyTorch", "torch_lookup": "PyTorch, with look-ups"}
+RATES = {"quadratic": (1e-2, 5.0, 0), "transformer": (1e-3, 0.1, 10)}  # rate, decay, warmup
 MOST_TURNS = 1000  # of `steps` steps each
+REMEDY = 'pip install -e ".[bench]"'
 
 
 def pytorch(
+    networks: tuple[str, ...] = tuple(WIDTHS),
     lanes: tuple[int, ...] = (1, 2),
-    steps: int = 40,
+    steps: int = 20,
     repeats: int = 10,
     threads: int | None = None,
     output: Path | None = None,
@@ -44,61 +56,77 @@ def pytorch(
     """Lane-steps against PyTorch's.
 
     Args:
+      networks: any of quadratic_23, quadratic_97, transformer_97.
       lanes: numbers of lanes to compare.
       steps: training steps of every lane in a turn.
       repeats: turns; the median ratio is shown, with the lowest and highest.
       threads: CPU cores for either; all by default.
-      output: folder for `pytorch.json`; nothing is written without it.
+      output: a JSON file for the figures.
       serve: what a process is to be timed on (used internally).
     """
+    needs("torch", f"to compare with it, {REMEDY}")
     if serve is not None:
-        return answer(serve, steps, threads or cores())
-    figures = {"steps": lane_steps(lanes, steps, repeats, threads or cores())}
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "pytorch.json").write_text(json.dumps(figures, indent=2) + "\n")
+        return answer(networks[0], serve, steps, threads or cores())
+    found, ratios = {}, {}
+    for network in choose("network", networks, WIDTHS):
+        found[network] = figures = compared(network, lanes, steps, repeats, threads or cores())
+        for label, several in figures["ratios"].items():
+            ratios[f"{network}, {label}: times as fast as PyTorch"] = np.median(several)
+    record(output, ratios, networks=found)
 
 
-def lane_steps(lanes: tuple[int, ...], steps: int, repeats: int, threads: int) -> dict:
-    """Milliseconds of a lane-step, for PyTorch and for so many lanes, in turn."""
-    names = ["torch", *map(str, lanes)]
-    servers = {name: start(name, steps, threads) for name in names}
+def compared(
+    network: str, lanes: tuple[int, ...], steps: int, repeats: int, threads: int
+) -> dict[str, Any]:
+    """Milliseconds of a lane-step, for PyTorch and for so many lanes, in turn, and their ratios."""
+    loops = list(TORCH)[: 2 if network.startswith("quadratic") else 1]
+    names = [*loops, *map(str, lanes)]
+    servers = {name: start(network, name, steps, threads) for name in names}
     try:
-        for server in servers.values():
-            server.stdout.readline()  # imported, compiled and warm
+        for name, server in servers.items():
+            if not server.stdout.readline():  # imported, compiled and warm
+                raise ValueError(f"{network} could not be timed: {name} ended, see above.")
         turns = [[ask(servers[name]) for name in names] for _ in range(repeats)]
     finally:
         for server in servers.values():
             server.kill()
+            server.communicate()
     seconds = np.array([[measured[:2] for measured in turn] for turn in turns])
-    milliseconds = seconds * 1e3 / steps / np.array([1, *lanes])[:, None]
+    networks = np.array([*(1 for _ in loops), *lanes])  # in a process
+    milliseconds = seconds * 1e3 / steps / networks[:, None]
     ratios = milliseconds[:, :1] / milliseconds
-    title = f"a lane-step, p={P}, batch {BATCH}, {threads} cores, {turns[0][1][2]}"
-    table = Table(title=f"{title}, {repeats} turns of {steps} steps")
-    for heading in ("", "milliseconds", "as fast as PyTorch", "in CPU time"):
-        table.add_column(heading, justify="right" if heading else "left")
-    found = {"title": table.title}
-    for i, name in enumerate(names):
-        label = "PyTorch, one network" if name == "torch" else f"grokjax, lanes: {name}"
-        middle, low, high = (f(ratios[:, i], axis=0) for f in (np.median, np.min, np.max))
-        cells = [f"{m:.2f} ({a:.2f} to {b:.2f})" for m, a, b in zip(middle, low, high, strict=True)]
-        table.add_row(label, f"{np.median(milliseconds[:, i, 0]):.2f}", *cells)
-        found[label] = {"milliseconds": milliseconds[:, i].tolist(), "ratio": middle.tolist()}
-    Console(width=110).print(table)
-    return found
+    labels = [f"lanes: {count}" for count in lanes]
+    device = turns[0][-1][2]
+    print_table(
+        f"a lane-step of {network}, {threads} cores, {device}, {repeats} turns of {steps} steps",
+        ("", "milliseconds", "as fast as PyTorch", "in CPU time"),
+        [
+            (
+                label,
+                number(np.median(milliseconds[:, i, 0])),
+                *(spread(ratios[:, i, kind], ".2f") for kind in range(2)),
+            )
+            for i, label in enumerate([*(TORCH[name] for name in loops), *labels])
+        ],
+    )
+    return {
+        "device": device,
+        "milliseconds": dict(zip(names, milliseconds[:, :, 0].T, strict=True)),
+        "cpu_milliseconds": dict(zip(names, milliseconds[:, :, 1].T, strict=True)),
+        "ratios": dict(zip(labels, ratios[:, len(loops) :, 0].T, strict=True)),
+    }
 
 
-def start(name: str, steps: int, threads: int) -> subprocess.Popen:
+def start(network: str, name: str, steps: int, threads: int) -> subprocess.Popen:
     """A process that waits for its turns."""
-    environment = dict(os.environ)
-    if name != "torch":
+    environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # they share a GPU
+    if name not in TORCH:
         # One lane has all the cores; more are spread over a simulated device for each.
         environment["JAX_NUM_CPU_DEVICES"] = str(min(int(name), threads))
-    command = [sys.executable, __file__, "--serve", name, "--steps", str(steps)]
+    command = [sys.executable, __file__, "--networks", network, "--serve", name]
+    command += ["--steps", str(steps), "--threads", str(threads)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [*command, "--threads", str(threads)], stdin=pipe, stdout=pipe, text=True, env=environment
-    )
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 
 
 def ask(server: subprocess.Popen) -> list:
@@ -108,11 +136,14 @@ def ask(server: subprocess.Popen) -> list:
     return json.loads(server.stdout.readline())
 
 
-def answer(name: str, steps: int, threads: int) -> None:
+def answer(network: str, name: str, steps: int, threads: int) -> None:
     """The other end: runs a turn for every line, and prints how long it took."""
     if threads < cores():
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    turn, device = torch_turns(steps) if name == "torch" else jax_turns(int(name), steps)
+    if name in TORCH:
+        turn, device = torch_turns(network, name == "torch_lookup", steps)
+    else:
+        turn, device = jax_turns(network, int(name), steps)
     turn()  # compiles, and fills caches
     turn()
     print("ready", flush=True)
@@ -123,30 +154,35 @@ def answer(name: str, steps: int, threads: int) -> None:
         print(json.dumps([*taken, device]), flush=True)
 
 
-def jax_turns(lanes: int, steps: int):
+def sizes(network: str) -> tuple[str, int, int]:
+    """The kind of a network, its modulus, and its width."""
+    kind, p = network.split("_")
+    return kind, int(p), WIDTHS[network]
+
+
+def jax_turns(network: str, lanes: int, steps: int) -> tuple[Callable[[], Any], str]:
     """A function that trains `lanes` lanes for `steps` more steps, by the engine's programs."""
     import jax
 
     import grokjax
     from grokjax import losses, models, optimizers, tasks
     from grokjax.sweep.devices import Devices, empty_slots
-    from grokjax.sweep.plan import make_plan
     from grokjax.sweep.schedule import Schedule
 
-    recipe = grokjax.Recipe(
-        models.Transformer(P), losses.cross_entropy, optimizers.adamw, batch_size=BATCH
-    )
-    task, mesh = tasks.modular_addition(P), grokjax.lane_mesh()
+    kind, p, width = sizes(network)
+    rate, decay, warmup = RATES[kind]
+    recipe = quadratic(p, width, optimizers.adamw)
+    if kind == "transformer":
+        model = models.Transformer(p, width=width)
+        recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=BATCH)
+    task, mesh = tasks.modular_addition(p), grokjax.lane_mesh()
     columns = grokjax.grid(
-        alpha=ALPHA, seed=range(lanes), learning_rate=RATE, weight_decay=DECAY, warmup=WARMUP
+        alpha=ALPHA, seed=range(lanes), learning_rate=rate, weight_decay=decay, warmup=warmup
     )
     slots = -(-lanes // mesh.size)
     if slots * mesh.size != lanes:
         raise ValueError(f"lanes must be a multiple of the {mesh.size} devices, got {lanes}.")
-    plan = make_plan(
-        recipe, task, columns, max_steps=steps * MOST_TURNS, eval_every=steps, stop=None,
-        initial=None, keep_params="none",
-    )  # fmt: skip
+    plan = plan_of(recipe, task, columns, steps * MOST_TURNS, steps)
     schedule = Schedule.of(plan.rows, plan.table.lanes.num_train, plan.measure_at, mesh.size, slots)
     devices = Devices(plan, mesh, slots, vectorize=jax.default_backend() != "cpu")
     devices.set_state(empty_slots(plan, mesh, slots))
@@ -161,8 +197,92 @@ def jax_turns(lanes: int, steps: int):
     return turn, jax.devices()[0].device_kind
 
 
-def torch_turns(steps: int):
+def torch_turns(network: str, lookup: bool, steps: int) -> tuple[Callable[[], Any], str]:
     """A function that trains that network for `steps` more steps in PyTorch."""
+    import torch
+    from torch.nn import functional
+
+    kind, p, width = sizes(network)
+    rate, decay, warmup = RATES[kind]
+    torch.set_num_threads(cores())
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokens = torch.cartesian_prod(torch.arange(p), torch.arange(p)).to(device)
+    labels = tokens.sum(dim=1) % p
+    train = torch.randperm(p * p, device=device)[: math.ceil(ALPHA * p * p)]
+    if kind == "transformer":
+        model, betas = transformer(width).to(device), (0.9, 0.98)
+        loss_of = functional.cross_entropy
+    else:
+        model, betas = two_layers(p, width, lookup).to(device), (0.9, 0.999)
+        one_hot = functional.one_hot(tokens, p).flatten(start_dim=1).float()
+        tokens = tokens + torch.tensor([0, p], device=device) if lookup else one_hot
+        targets = torch.eye(p, device=device)
+        loss_of = lambda logits, labels, reduction="mean": functional.mse_loss(
+            logits, targets[labels], reduction=reduction
+        )
+    optimizer = torch.optim.AdamW(model.parameters(), rate, betas, weight_decay=decay, fused=True)
+    scale = lambda step: min(step / warmup, 1) if warmup else 1
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, scale)
+    whole = tokens[train], labels[train]
+    batches = iter(())
+
+    def rows():
+        nonlocal batches
+        if kind == "quadratic":
+            return whole
+        batch = next(batches, None)
+        if batch is None:  # the next epoch
+            shuffled = train[torch.randperm(len(train), device=device)]
+            batches = iter(shuffled.split(BATCH))
+            batch = next(batches)
+        return tokens[batch], labels[batch]
+
+    def turn():
+        for _ in range(steps):
+            chosen, right = rows()
+            loss = loss_of(model(chosen), right)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        with torch.no_grad():
+            model.eval()
+            logits = model(tokens)
+            losses = loss_of(logits, labels, reduction="none")
+            losses.mean().item(), (logits.argmax(dim=1) == labels).float().mean().item()
+            model.train()
+
+    return turn, device
+
+
+def two_layers(p: int, width: int, lookup: bool) -> Any:
+    """Gromov's network as a module of PyTorch, in the standard parameterization.
+
+    Its operands are one-hot, float[B, 2p]; with `lookup`, rows of the first layer, int[B, 2].
+    """
+    import torch
+    from torch import nn
+
+    class TwoLayers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            std = 0.5 / (2 * width) ** (1 / 3)
+            self.first = nn.Parameter(torch.normal(0, std, (2 * p, width)))
+            self.second = nn.Parameter(torch.normal(0, std, (width, p)))
+
+        def forward(self, operands):
+            if lookup:
+                hidden = nn.functional.embedding(operands, self.first).sum(dim=1)
+            else:
+                hidden = operands @ self.first
+            return (hidden * hidden) @ self.second
+
+    return TwoLayers()
+
+
+def transformer(width: int, vocabulary: int = 239) -> Any:
+    """The report's Transformer as a module of PyTorch."""
     import torch
     from torch import nn
     from torch.nn import functional
@@ -191,7 +311,7 @@ def torch_turns(steps: int):
             return self.norm_feed_forward(x + self.feed_forward(x))
 
     class Transformer(nn.Module):
-        def __init__(self, vocabulary: int = 239, width: int = 128):
+        def __init__(self):
             super().__init__()
             self.embed = nn.Embedding(vocabulary, width)
             self.blocks = nn.Sequential(Block(width, 4), Block(width, 4))
@@ -203,40 +323,7 @@ def torch_turns(steps: int):
         def forward(self, tokens):
             return self.readout(self.blocks(self.embed(tokens) + self.positions).mean(dim=1))
 
-    torch.set_num_threads(cores())
-    torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokens = torch.cartesian_prod(torch.arange(P), torch.arange(P)).to(device)
-    labels = tokens.sum(dim=1) % P
-    train = torch.randperm(P * P, device=device)[: math.ceil(ALPHA * P * P)]
-    model = Transformer().to(device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), RATE, (0.9, 0.98), weight_decay=DECAY, fused=True
-    )
-    warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(step / WARMUP, 1))
-    batches = iter(())
-
-    def turn():
-        nonlocal batches
-        for _ in range(steps):
-            batch = next(batches, None)
-            if batch is None:  # the next epoch
-                shuffled = train[torch.randperm(len(train), device=device)]
-                batches = iter(shuffled.split(BATCH))
-                batch = next(batches)
-            loss = functional.cross_entropy(model(tokens[batch]), labels[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            warmup.step()
-        with torch.no_grad():
-            model.eval()
-            logits = model(tokens)
-            losses = functional.cross_entropy(logits, labels, reduction="none")
-            losses.mean().item(), (logits.argmax(dim=1) == labels).float().mean().item()
-            model.train()
-
-    return turn, device
+    return Transformer()
 
 
 if __name__ == "__main__":

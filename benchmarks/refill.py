@@ -5,23 +5,25 @@
     python benchmarks/refill.py --of results/architectures    # what it saved in a sweep, at once
 
 A sweep of 15 alphas whose lanes need very different numbers of steps, with several slot counts,
-against the same lanes trained the way `vmap` over whole runs would: all for as long as the slowest.
-The time is a ratio, the two measured one after the other in one run. `--of` trains nothing: it
-reads off a saved result what its lanes used, and `--output` keeps that as JSON.
+against the same lanes without refilling, where every lane takes its whole budget: in a sweep that
+never stops, and in one device call, `jax.jit(jax.vmap(run))` of `train.trajectory` over all of
+them. All have one device; they are compiled before, timed in turn, and compared as ratios. What
+compiling took is shown beside. `--of` trains nothing: it reads off a saved result what its lanes
+used, and `--output` keeps that as JSON.
 """
 
-import json
-import time
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 import grokjax
-from grokjax import losses, optimizers, tasks
-from grokjax.command import run_as_command
-from grokjax.models import QuadraticMLP
+from benchmarks.common import counting_compilations, in_turns, quadratic, record, write_json
+from grokjax import optimizers, tasks, train
+from grokjax.command import number, print_table, run_as_command, spread
 
 
 def refill(
@@ -32,11 +34,12 @@ def refill(
     eval_every: int = 20,
     slots: tuple[int, ...] = (1, 4, 16, 64),
     vectorize: bool = False,
+    repeats: int = 3,
     of: tuple[Path, ...] = (),
     budget: int | None = None,
     output: Path | None = None,
 ) -> None:
-    """Executed against used steps for several slot counts, and what lockstep would have cost.
+    """Executed against used steps for several slot counts, and what the whole budget would cost.
 
     Args:
       p: the modulus.
@@ -44,62 +47,72 @@ def refill(
       seeds: lanes for each of the 15 alphas.
       max_steps: the budget.
       eval_every: steps between measurements.
-      slots: lanes on each device at once.
+      slots: lanes on the device at once.
       vectorize: train them side by side instead of one after another.
+      repeats: how often each is timed, in turn.
       of: folders of saved results to read, together, instead of training.
       budget: steps that each of their lanes might have taken; what the sweeps allowed, without.
-      output: folder for `refill.json`, the lanes of `of` and the steps of each way to train them.
+      output: a JSON file for the figures; of `of`, the lanes and the steps of each way to train.
     """
     if of:
         return saved(of, budget, output)
-    model = QuadraticMLP(p, width, parameterization="standard")
-    recipe = grokjax.Recipe(model, losses.mse, optimizers.adamw)
+    recipe, task = quadratic(p, width, optimizers.adamw), tasks.modular_addition(p)
     lanes = grokjax.grid(
         alpha=np.linspace(0.2, 0.9, 15),
         seed=range(seeds),
         learning_rate=1e-2,
         weight_decay=5.0,
     )
-    settings = {
-        "max_steps": max_steps,
-        "eval_every": eval_every,
-        "vectorize": vectorize,
-        "keep_params": "none",
-        "progress": False,
-    }
-    table = Table(title=f"15 alphas x {seeds} seeds, p={p}, width={width}, vectorize={vectorize}")
-    for heading in ("slots", "used", "executed", "executed/used", "programs", "again", "time"):
-        table.add_column(heading, justify="right")
-    task = tasks.modular_addition(p)
-    for count in slots:
-        run = lambda count=count, **more: grokjax.run_sweep(
-            recipe, task, lanes, slots=count, **(settings | more)
-        )
-        first = run().dataset.attrs  # compiles
-        again, seconds = timed(run)
-        used, executed = again.attrs["lane_steps"], again.attrs["slot_steps"]
-        table.add_row(
-            str(count),
-            f"{used:,}",
-            f"{executed:,}",
-            f"{executed / used:.3f}",
-            str(first["compilations"]),
-            str(again.attrs["compilations"]),
-            f"{seconds:.1f} s",
-        )
-    # Lockstep: every lane runs as long as the slowest of its batch, which is the whole budget here.
-    run(stop=None, max_steps=eval_every)  # compiles
-    lockstep, lockstep_seconds = timed(lambda: run(stop=None))
-    table.add_row(
-        f"{count}, lockstep",
-        f"{used:,}",
-        f"{lockstep.attrs['slot_steps']:,}",
-        f"{lockstep.attrs['slot_steps'] / used:.3f}",
-        "",
-        "",
-        f"{lockstep_seconds:.1f} s, {lockstep_seconds / seconds:.1f} times as long",
+    stacked = train.lanes(recipe, task, lanes)
+    rows = int(stacked.num_train.max())
+    attributes: dict[str, dict[str, Any]] = {}
+
+    def sweep(name: str, **options: Any) -> None:
+        attributes[name] = grokjax.run_sweep(
+            recipe, task, lanes, max_steps=max_steps, eval_every=eval_every, vectorize=vectorize,
+            devices=jax.devices()[:1], keep_params="none", progress=False, **options,
+        ).dataset.attrs  # fmt: skip
+
+    run = lambda lane: train.trajectory(
+        recipe, task, lane, max_steps=max_steps, eval_every=eval_every, rows=rows
     )
-    Console(width=110).print(table)
+    all_of_them = jax.jit(jax.vmap(run))
+    asked: dict[str, dict[str, Any]] = {f"refilled, {n} slots": {"slots": n} for n in slots}
+    asked["no refill, a sweep"] = {"slots": slots[-1], "stop": None}
+    ways: dict[str, Callable[[], Any]] = {
+        name: functools.partial(sweep, name, **options) for name, options in asked.items()
+    }
+    ways["no refill, one call"] = lambda: all_of_them(stacked)
+    compiling = {}
+    for name, way in ways.items():
+        with counting_compilations() as compiled:
+            jax.block_until_ready(way())
+        compiling[name] = compiled.figures()
+    seconds = in_turns(ways, repeats)
+    count = len(stacked.num_train)
+    best = min(list(ways)[: len(slots)], key=lambda name: np.median(seconds[name]))
+    used = attributes[f"refilled, {slots[0]} slots"]["lane_steps"]
+    shown, ratios = [], {}
+    for name in ways:
+        executed = attributes.get(name, {}).get("slot_steps", count * max_steps)
+        ratio = seconds[name] / seconds[best]
+        shown.append(
+            (
+                name, f"{executed:,}", f"{executed / used:.3f}",
+                number(np.median(seconds[name])), spread(ratio, ".2f", lines=True),
+                compiling[name]["programs"], number(compiling[name]["compile_seconds"]),
+            )
+        )  # fmt: skip
+        if name not in attributes or attributes[name]["stop"] == "None":
+            ratios[f"{name} / refilled, seconds"] = np.median(ratio)
+            ratios[f"{name} / refilled, steps"] = executed / used
+    print_table(
+        f"15 alphas x {seeds} seeds, p={p}, width={width}, vectorize={vectorize}:\n{used:,} steps "
+        f"are used; {repeats} turns, times the fastest refilled",
+        ("", "executed", "/used", "s", "times", "pro-\ngrams", "compiled\nin s"),
+        shown,
+    )
+    record(output, ratios, lane_steps=used, compiling=compiling, seconds=seconds)
 
 
 def saved(directories: tuple[Path, ...], budget: int | None, output: Path | None) -> None:
@@ -114,20 +127,18 @@ def saved(directories: tuple[Path, ...], budget: int | None, output: Path | None
         sum(int(dataset.attrs[name]) for dataset in datasets)
         for name in ("lane_steps", "slot_steps")
     )
-    table = Table(title=f"{len(steps)} lanes: {', '.join(map(str, directories))}")
-    for heading in ("", "steps", "of those executed"):
-        table.add_column(heading, justify="right" if heading else "left")
     ways = {
         "each for its whole budget": whole,
         "all for as long as the slowest": int(len(steps) * steps.max()),
         "used": used,
         "executed": executed,
     }
-    for name, count in ways.items():
-        table.add_row(name, f"{count:,}", f"{count / executed:.2f}")
-    Console(width=110).print(table)
+    print_table(
+        f"{len(steps)} lanes: {', '.join(map(str, directories))}",
+        ("", "steps", "of those executed"),
+        [(name, f"{count:,}", f"{count / executed:.2f}") for name, count in ways.items()],
+    )
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
         columns = ("alpha", "seed", "memorization_step", "grokking_step", "final_step", "outcome")
         lanes = [
             {name: dataset[name].values[i].item() for name in columns}
@@ -136,13 +147,7 @@ def saved(directories: tuple[Path, ...], budget: int | None, output: Path | None
         ]
         # NaN, a step that was not reached, is no JSON.
         lanes = [{k: None if v != v else v for k, v in lane.items()} for lane in lanes]
-        found = {"steps": ways, "lanes": lanes}
-        (output / "refill.json").write_text(json.dumps(found, indent=2) + "\n")
-
-
-def timed(run):
-    start = time.perf_counter()
-    return run().dataset, time.perf_counter() - start
+        write_json(output, {"steps": ways, "lanes": lanes})
 
 
 if __name__ == "__main__":

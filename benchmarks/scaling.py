@@ -10,14 +10,16 @@ import json
 import os
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from grokjax.command import cores, run_as_command
+import grokjax
+from benchmarks.common import in_turns, record
+from grokjax import losses, optimizers, tasks
+from grokjax.command import cores, print_table, run_as_command
+from grokjax.models import QuadraticMLP
 
 
 def scaling(
@@ -29,6 +31,7 @@ def scaling(
     repeats: int = 3,
     platform: str = "cpu",
     measure: bool = False,
+    output: Path | None = None,
 ) -> None:
     """Lane-steps a second for several numbers of devices, and what the model expects.
 
@@ -41,10 +44,10 @@ def scaling(
       repeats: how often each is timed, in turn; the median is shown.
       platform: cpu simulates the devices; any other uses those there are.
       measure: run once on the first number of devices and print the seconds (used internally).
+      output: a JSON file for the figures.
     """
     if measure:
-        print(json.dumps(seconds(devices[0], p, width, lanes, steps)))
-        return
+        return print(json.dumps(seconds(devices[0], p, width, lanes, steps)))
     command = [sys.executable, __file__, "--measure", "--p", p, "--width", width]
     command += ["--lanes", lanes, "--steps", steps, "--platform", platform]
     times = {count: [] for count in devices}
@@ -56,20 +59,24 @@ def scaling(
                 child, check=True, capture_output=True, text=True, env=os.environ | simulated
             )
             times[count].append(json.loads(out.stdout.splitlines()[-1]))
-    table = Table(title=f"{lanes} lanes, p={p}, width={width}, {steps} steps each")
-    for heading in ("devices", "lane-steps/s", "against one", "model"):
-        table.add_column(heading, justify="right")
     base = np.array(times[devices[0]])
     parallel = cores() if platform == "cpu" else len(jax.devices())
+    rows, ratios = [], {}
     for count in devices:
-        ratio = np.median(base / np.array(times[count]))
-        table.add_row(
-            str(count),
-            f"{lanes * steps / np.median(times[count]):,.0f}",
-            f"{ratio:.2f}",
-            f"{model(count, parallel, lanes) / model(devices[0], parallel, lanes):.2f}",
-        )
-    Console().print(table)
+        ratio = float(np.median(base / np.array(times[count])))
+        expected = model(count, parallel, lanes) / model(devices[0], parallel, lanes)
+        rate = lanes * steps / np.median(times[count])
+        rows.append((count, f"{rate:,.0f}", f"{ratio:.2f}", f"{expected:.2f}"))
+        if count != devices[0]:
+            ratios[f"speed with {count} devices / with {devices[0]}"] = ratio
+            ratios[f"the same / as the model has it, {count} devices"] = ratio / expected
+    print_table(
+        f"{lanes} lanes, p={p}, width={width}, {steps} steps each",
+        ("devices", "lane-steps/s", "against one", "model"),
+        rows,
+        left=0,
+    )
+    record(output, ratios, seconds=times)
 
 
 def model(devices: int, parallel: int, lanes: int) -> float:
@@ -79,20 +86,13 @@ def model(devices: int, parallel: int, lanes: int) -> float:
 
 def seconds(count: int, p: int, width: int, lanes: int, steps: int) -> float:
     """Seconds of a sweep whose programs are compiled."""
-    import grokjax
-    from grokjax import losses, optimizers, tasks
-    from grokjax.models import QuadraticMLP
-
     recipe = grokjax.Recipe(QuadraticMLP(p, width), losses.mse, optimizers.gradient_descent)
     columns = grokjax.grid(seed=range(lanes), learning_rate=10.0)
     run = lambda: grokjax.run_sweep(
         recipe, tasks.modular_addition(p), columns, max_steps=steps, eval_every=50, stop=None,
         devices=jax.devices()[:count], keep_params="none", progress=False,
     )  # fmt: skip
-    run()
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+    return float(in_turns({"sweep": run}, 1)["sweep"][0])
 
 
 if __name__ == "__main__":

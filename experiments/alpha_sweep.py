@@ -23,9 +23,8 @@ import numpy as np
 
 import grokjax
 from experiments.common import adamw, gradient_descent
-from grokjax import losses, optimizers, plotting, survival, tasks
+from grokjax import losses, models, optimizers, plotting, survival, tasks
 from grokjax.command import Study, choose, experiment, print_table, run_as_command
-from grokjax.models import LSTM, MLP, Model, Transformer
 from grokjax.train import Recipe
 
 ModelName = Literal["quadratic", "transformer", "lstm", "mlp"]
@@ -75,10 +74,10 @@ def variants(p: int, width: int) -> dict[str, Variant]:
 
 def deep_variants(name: str, p: int, width: int) -> dict[str, Variant]:
     """Deeper networks under cross entropy and minibatches of 512, with AdamW of three kinds."""
-    networks: dict[str, Model] = {
-        "transformer": Transformer(p, width=width),
-        "lstm": LSTM(p, width=width),
-        "mlp": MLP(p, hidden=(2 * width, 2 * width)),
+    networks: dict[str, models.Model] = {
+        "transformer": models.Transformer(p, width=width),
+        "lstm": models.LSTM(p, width=width),
+        "mlp": models.MLP(p, hidden=(2 * width, 2 * width)),
     }
     recipe = Recipe(networks[name], losses.cross_entropy, optimizers.adamw, batch_size=512)
     plain = {"learning_rate": 1e-3, "weight_decay": 0.1, "warmup": 10}
@@ -119,10 +118,7 @@ def alpha_sweep(
         `--model mlp --help` shows.
       optimizers: any of gradient_descent, momentum, adamw, adam, gradient_descent_decay,
         adamw_dropout, adamw_normalized; of the deeper networks adamw, adamw_strong, adam.
-      p: the modulus.
       width: hidden units; half of those of a layer of the perceptron.
-      alphas: fractions of the table to train on.
-      seeds: networks for each optimizer and alpha, with seeds 0, 1, ...
       max_steps: training steps after which a network that has not grokked is given up (censored).
       eval_every: steps between measurements; a fifth of it for the faster, adaptive optimizers.
       slots: networks on a device at once; chosen by the library when not given.

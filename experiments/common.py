@@ -1,4 +1,4 @@
-"""What several experiments share: Gromov's two ways to train, and networks that nobody trains."""
+"""What several experiments share: Gromov's two ways to train, and networks of several of them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 import grokjax
-from grokjax import losses, optimizers, tasks
-from grokjax.models import QuadraticMLP
+from grokjax import losses, models, optimizers, tasks
 from grokjax.results import build_dataset, environment
 
 Training = tuple[grokjax.Recipe, dict[str, float]]
@@ -23,7 +22,7 @@ def gradient_descent(p: int, width: int, rate: float = 1e6, **recipe: Any) -> Tr
         At 1e6 a network groks after about a thousand steps.
       **recipe: further arguments of `Recipe`, such as measures.
     """
-    model = QuadraticMLP(p, width)
+    model = models.QuadraticMLP(p, width)
     learning_rate = rate * (p / 97) ** 3 * (width / 500)
     recipe = {"optimizer": optimizers.gradient_descent, **recipe}
     return grokjax.Recipe(model, losses.mse, **recipe), {"learning_rate": learning_rate}
@@ -37,9 +36,26 @@ def adamw(p: int, width: int, **recipe: Any) -> Training:
       width: hidden units.
       **recipe: further arguments of `Recipe`, such as measures.
     """
-    model = QuadraticMLP(p, width, parameterization="standard")
+    model = models.QuadraticMLP(p, width, parameterization="standard")
     made = grokjax.Recipe(model, losses.mse, optimizers.adamw, **recipe)
     return made, {"learning_rate": 1e-2, "weight_decay": 5.0}
+
+
+def first_report(p: int, **fields: Any) -> dict[str, models.Model]:
+    """The networks of the first report, by name: 3e5 to 4e5 parameters besides embeddings.
+
+    It is "Towards Understanding Grokking Phenomenon via Model and Training Efficiency".
+
+    Args:
+      p: the modulus.
+      **fields: of all of them, such as dropout.
+    """
+    fields = {"vocabulary": p, **fields}
+    return {
+        "transformer": models.Transformer(p, norm="pre", readout="last", **fields),
+        "lstm": models.LSTM(p, width=144, embedding=128, **fields),
+        "mlp": models.MLP(p, hidden=(448, 448), embedding=128, **fields),
+    }
 
 
 def untrained(task: tasks.Task, columns: Mapping[str, Any], **measured: Any) -> grokjax.SweepResult:

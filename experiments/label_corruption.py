@@ -22,7 +22,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray
-from matplotlib.colors import ListedColormap
 
 import grokjax
 from experiments.common import adamw
@@ -71,15 +70,11 @@ def label_corruption(
     """Phases of networks trained on partly random labels, and which neurons memorize them.
 
     Args:
-      p: the modulus.
-      width: hidden units.
-      alphas: fractions of the table to train on.
       fractions: xi, of the training labels, that are random.
       weight_decays: of AdamW, in the standard parameterization, each without dropout.
       dropouts: of the hidden layer, each without weight decay.
       example: alpha and xi of networks that are followed through training, and pruned.
       seeds: networks for each cell of a diagram, with seeds 0, 1, ...; their medians are shown.
-      max_steps: training steps of each.
       eval_every: steps between measurements of the examples; others are measured at their end.
 
     Returns:
@@ -174,8 +169,10 @@ def prune(result: grokjax.SweepResult) -> grokjax.SweepResult:
     return dataclasses.replace(result, dataset=result.dataset.assign(pruned=pruned))
 
 
-def draw_phases(result: grokjax.SweepResult) -> plotting.Figure:
+def draw_phases(result: grokjax.SweepResult) -> "plotting.Figure":
     """The phase diagram of every regularizer."""
+    from matplotlib.colors import ListedColormap
+
     table = phase_table(result)
     colours = ListedColormap(list(PHASES.values()))
     place = {phase: float(i) for i, phase in enumerate(PHASES)}
@@ -195,7 +192,7 @@ def draw_phases(result: grokjax.SweepResult) -> plotting.Figure:
     return plotting.group_panels(result, "regularizer", draw_diagram, columns=4, size=(1.75, 1.75))
 
 
-def draw_examples(result: grokjax.SweepResult) -> plotting.Figure:
+def draw_examples(result: grokjax.SweepResult) -> "plotting.Figure":
     """Training and pruning of the examples."""
     dataset = result.dataset.copy()
     for group, name in GROUPS.items():

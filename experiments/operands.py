@@ -28,9 +28,8 @@ import numpy as np
 import xarray
 
 import grokjax
-from grokjax import losses, optimizers, plotting, tasks
+from grokjax import losses, models, optimizers, plotting, tasks
 from grokjax.command import Bounds, Study, choose, experiment, print_table, run_as_command, spread
-from grokjax.models import Transformer
 
 
 class Sums(NamedTuple):
@@ -87,12 +86,9 @@ def operands(
 
     Args:
       figures: of the report, any of 5, 6, 7, 8.
-      p: the modulus.
       width: of the Transformer.
       layers: of the Transformer.
-      seeds: networks of each kind, with seeds 0, 1, ...
       learning_rate: of AdamW, after a warmup of 10 steps.
-      max_steps: training steps of each.
       batch_size: rows of a step.
       tests_per_train: test rows for each training row, where the table has more.
 
@@ -100,7 +96,7 @@ def operands(
       The networks of each figure, with the columns `operands` and `extra`: what was trained on as
       well.
     """
-    model = Transformer(p, width=width, layers=layers)
+    model = models.Transformer(p, width=width, layers=layers)
     recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=batch_size)
     results = {}
     for name in choose("figure", figures, FIGURES[study.scale]):
@@ -179,7 +175,7 @@ def findings(result: grokjax.SweepResult) -> xarray.Dataset:
     ).reset_coords(drop=True)
 
 
-def draw_steps(result: grokjax.SweepResult) -> plotting.Figure:
+def draw_steps(result: grokjax.SweepResult) -> "plotting.Figure":
     """Steps to memorize and to generalize against alpha, a panel for each number of operands."""
     steps = {"memorization_step": "memorized", "grokking_step": "generalized"}
     return plotting.group_panels(
@@ -190,7 +186,7 @@ def draw_steps(result: grokjax.SweepResult) -> plotting.Figure:
     )
 
 
-def draw_accuracies(result: grokjax.SweepResult) -> plotting.Figure:
+def draw_accuracies(result: grokjax.SweepResult) -> "plotting.Figure":
     """Training and test accuracy against the step, a panel for each kind of network."""
     names = ("train_accuracy", "test_accuracy")
     return plotting.group_panels(

@@ -4,8 +4,9 @@ One call trains every network of a study side by side: every seed, every data fr
 hyperparameter. See `run_sweep`, and `analytic_weights` for the networks that theory writes down.
 """
 
-import importlib
-from typing import Any
+import importlib.util
+import sys
+import types
 
 from grokjax import (
     analytic,
@@ -57,10 +58,25 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    if name == "plotting":  # on demand: it imports matplotlib, which a sweep does not need
-        return importlib.import_module("grokjax.plotting")
+def __getattr__(name: str) -> types.ModuleType:
+    if name == "plotting":
+        return _on_demand("grokjax.plotting")
     raise AttributeError(f"module 'grokjax' has no attribute {name!r}")
+
+
+def _on_demand(name: str) -> types.ModuleType:
+    """A module that is imported when something in it is used.
+
+    `plotting` imports matplotlib, which takes as long as JAX, and no sweep needs it.
+    """
+    if name not in sys.modules:
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.loader is not None
+        spec.loader = importlib.util.LazyLoader(spec.loader)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
 def __dir__() -> list[str]:

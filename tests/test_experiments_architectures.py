@@ -31,7 +31,10 @@ def test_every_network_is_trained_on_every_alpha(output):
 def test_accuracies_and_losses_are_drawn_for_every_network(output):
     saved = grokjax.load_result(output)
     axes = draw(saved).axes[:4]
-    assert [ax.get_ylabel() for ax in axes[::2]] == ["mlp: accuracy", "mlp s1: accuracy"]
+    assert [ax.get_ylabel() for ax in axes[::2]] == [
+        "mlp\naccuracy",
+        "mlp\n(first report)\naccuracy",
+    ]
     for row, name in enumerate(("mlp", "mlp_s1")):
         lanes = saved.dataset.isel(lane=saved.dataset.network.values == name)
         for ax, measured in zip(axes[2 * row :], ("test_accuracy", "test_loss"), strict=False):

@@ -1,13 +1,16 @@
 """What is asked wrongly of an experiment is one line, status 2, and not one network trained."""
 
 import importlib
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from grokjax.command import run_as_command
 from grokjax.sweep import run
 
+ROOT = Path(__file__).parent.parent
 ONCE = "needs at least one value"
 WRONG = {
     "alpha_sweep": [
@@ -20,6 +23,9 @@ WRONG = {
         ("--width -5", "width must be a positive integer, got -5"),
         ("--slots 0", "slots must be a positive integer"),
         ("--model rnn", "invalid choice 'rnn'"),
+        ("--p 1", "p must be an integer of at least 2, got 1."),
+        ("--optimizers sgdd", "unknown optimizer 'sgdd'; use any of gradient_descent,"),
+        ("--scale tiny", "invalid choice 'tiny' for argument '--scale'."),
     ],
     "architectures.curves": [
         ("--networks mlp mlp", "networks has 'mlp' twice"),
@@ -119,6 +125,21 @@ WRONG = {
         ("--tests-per-train nan", "tests_per_train must be a finite number above 0"),
     ],
 }  # fmt: skip
+
+
+IMPORTS = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print({"matplotlib", "flax", "scipy.stats", "scipy.special"} & set(sys.modules))
+"""
+
+
+def test_what_takes_long_to_import_waits_until_something_was_printed():
+    modules = [f"experiments.{name}" for name in WRONG]
+    command = [sys.executable, "-c", IMPORTS, *modules]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 @pytest.mark.parametrize(

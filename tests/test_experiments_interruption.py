@@ -103,6 +103,7 @@ def test_without_a_finished_network_nothing_is_written(tmp_path):
     command = [sys.executable, SCRIPT, tmp_path / "flag", "1", "lazy_rich.kernel_motion"]
     process = start(*command, *options.split(), "--output", tmp_path / "output", bufsize=1)
     with process:
+        assert process.stdout.readline().startswith("When does a network leave the kernel")
         assert process.stdout.readline().startswith("gradient descent: 1 networks")
         process.send_signal(signal.SIGTERM)
         assert process.stderr.readline().startswith(("interrupted in sweep 1", "interrupted by"))
@@ -116,7 +117,8 @@ def test_head_takes_one_line_and_the_results_are_written(tmp_path):
     pipe = f"{shlex.join(map(str, words))} --output {tmp_path} | head -1; echo ${{PIPESTATUS[0]}}"
     process = start("bash", "-c", pipe)
     out, err = process.communicate(timeout=300)
-    assert out == "AdamW, 6 neurons: 1 networks, at most 4 steps each\n0\n"
+    question = "How many neurons does modular addition need: trained, with random phases, and"
+    assert out == f"{question} exactly?\n0\n"
     assert err == ""
     assert {path.name for path in tmp_path.iterdir()} >= {"results.nc", "width.png", "width.svg"}
 

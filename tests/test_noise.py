@@ -9,7 +9,8 @@ import pytest
 import scipy.stats
 from networks import KEY, SMALL, TYPICAL, apply, equations, initialized
 
-from grokjax import models
+import grokjax
+from grokjax import losses, models, optimizers, tasks
 from grokjax.models import MLP, QuadraticMLP, Transformer, noise
 
 
@@ -194,3 +195,16 @@ def test_frozen_parameters_get_no_noise():
     fixed, free = noisy.apply(noisy.init(KEY, tokens), tokens, key=KEY)
     np.testing.assert_array_equal(fixed, 1.0)
     assert (free != 1.0).all()
+
+
+def test_dropout_and_weight_noise_are_lane_columns():
+    model = models.with_weight_noise(MLP(5, hidden=(16,), vocabulary=1, dropout=0.0), 0.0)
+    recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw)
+    lanes = grokjax.grid(dropout=[0.0, 0.5], weight_noise=[0.0, 0.3], alpha=0.8, learning_rate=1e-2)
+    result = grokjax.run_sweep(
+        recipe, tasks.modular_addition(5), lanes, max_steps=5, eval_every=5, stop=None,
+        devices=jax.devices()[:1], progress=False,
+    )  # fmt: skip
+    loss = np.asarray(result.dataset.train_loss)
+    assert np.all(loss[:, 0] == loss[0, 0])  # evaluation of the same start has no noise
+    assert len(np.unique(loss[:, -1])) == 4

@@ -11,7 +11,7 @@ from rich.console import Console
 
 import grokjax
 from grokjax.sweep import Measured, observers
-from grokjax.sweep.observers import ProgressLine
+from grokjax.sweep.observers import Observers, ProgressLine
 
 
 def test_an_observer_sees_every_measurement_with_its_coordinates(recipe, task, lanes, sweep):
@@ -79,36 +79,96 @@ def line(lanes, budget, **known):
     return progress
 
 
-def test_the_line_counts_lanes_and_fits_eighty_columns(monkeypatch):
-    now = iter(range(10**6))
-    monkeypatch.setattr(observers.time, "perf_counter", lambda: next(now))
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still, and is set by `clock[0] = 3.0`."""
+    now = [0.0]
+    monkeypatch.setattr(observers.time, "perf_counter", lambda: now[0])
+    return now
+
+
+def tell(progress, *told):
+    Observers([progress]).tell(list(told))
+
+
+def test_the_line_counts_lanes_and_fits_eighty_columns(clock):
     progress = line(12_345, 100_000)
-    assert "0/12345 lanes, 0 running, 0 grokked" in progress.line()
-    assert "left" not in progress.line()  # nothing to estimate from
-    for lane in range(12_345):
-        progress(measured(lane, 0))
-        progress(measured(lane, 99_900))
-    progress(measured(0, 100_000, "spent"))
-    progress(measured(1, 100_000, "stopped"))
+    tell(progress, *(measured(lane, 0) for lane in range(12_345)))
+    tell(progress, *(measured(lane, 50_000) for lane in range(12_345)))
+    clock[0] = 10.0
+    tell(progress, *(measured(lane, 99_900) for lane in range(2, 12_345)))
+    tell(progress, measured(0, 100_000, "spent"), measured(1, 100_000, "stopped"))
     text = progress.line()
     assert len(text) <= 80
     assert re.match(r"░{16} 2/12345 lanes, 12343 running, 1 grokked · [\d,]+ steps/s", text)
 
 
-def test_a_resumed_line_starts_from_what_was_finished_and_rates_what_is_new(monkeypatch):
-    now = iter([0, 0, 10, 10])
-    monkeypatch.setattr(observers.time, "perf_counter", lambda: next(now))
+def test_the_line_says_that_it_compiles_until_something_was_trained(clock):
+    progress = line(2, 100)
+    start = "░░░░░░░░░░░░░░░░ 0/2 lanes, {} running, 0 grokked · compiling"
+    assert progress.line() == start.format(0)
+    clock[0] = 30.0
+    tell(progress, measured(0, 0), measured(1, 0))
+    assert progress.line() == start.format(2)
+    tell(progress, measured(0, 10), measured(1, 10))
+    assert progress.line() == start.format(2).removesuffix(" · compiling")
+
+
+def test_speed_and_time_left_say_nothing_of_compiling_and_wait_until_they_mean_something(clock):
+    progress = line(2, 100)
+    clock[0] = 30.0  # seconds of compiling
+    tell(progress, measured(0, 10), measured(1, 10))
+    for seconds, step in ((31, 20), (31.9, 29)):
+        clock[0] = seconds
+        tell(progress, measured(0, step), measured(1, step))
+        assert progress.line().endswith("grokked")
+    clock[0] = 32.0
+    tell(progress, measured(0, 30), measured(1, 30))
+    assert progress.line().endswith(" · 20 steps/s · < 00:07 left")  # 140 steps, if none groks
+
+
+def test_a_call_that_takes_long_is_counted_whole(clock):
+    """Not as if the first of its measurements were all."""
+    progress = line(100, 1000)
+    for second in (0, 10, 20):
+        clock[0] = float(second)
+        tell(progress, *(measured(lane, 10 + second) for lane in range(100)))
+        assert ("100 steps/s" in progress.line()) == (second > 0)
+
+
+def test_the_time_left_is_not_that_of_the_lanes_that_finish_first(clock):
+    """One of four has finished at step 100, when the others are there too: 400 steps for one."""
+    progress = line(5, 1000)
+    tell(progress, *(measured(lane, 50) for lane in range(4)))
+    clock[0] = 2.0
+    tell(progress, measured(0, 100, "stopped"), *(measured(lane, 100) for lane in (1, 2, 3)))
+    assert progress.line().endswith(" · 100 steps/s · 00:16 left")  # 400 steps for each of four
+    clock[0] = 8.0
+    tell(progress, *(measured(lane, 300) for lane in (1, 2, 3)))
+    assert progress.line().endswith(" · 100 steps/s · 00:31 left")  # 700 each, and 1000 for one
+
+
+def test_a_finished_line_has_no_time_left(clock):
+    progress = line(1, 100)
+    tell(progress, measured(0, 10))
+    clock[0] = 3.0
+    tell(progress, measured(0, 100, "spent"))
+    assert progress.line() == "████████████████ 1/1 lanes, 0 running, 0 grokked · 30 steps/s"
+
+
+def test_a_resumed_line_starts_from_what_was_finished_and_rates_what_is_new(clock):
     known = {
         "steps": np.array([1000, 400, 0, 0]),
         "finished": np.array([True, False, False, False]),
     }
     progress = line(4, 1000, **known)
-    progress.start = progress.last = 0
-    progress._show = None
-    progress(measured(1, 500))
+    assert "compiling" in progress.line()
+    tell(progress, measured(1, 420))
+    clock[0] = 10.0
+    tell(progress, measured(1, 520))
     assert (
         progress.line()
-        == "████░░░░░░░░░░░░ 1/4 lanes, 1 running, 0 grokked · 10 steps/s · 04:10 left"
+        == "████░░░░░░░░░░░░ 1/4 lanes, 1 running, 0 grokked · 10 steps/s · 04:08 left"
     )
 
 
@@ -121,7 +181,7 @@ def test_any_encoding_of_the_terminal_will_do(encoding, monkeypatch):
     )
     with ProgressLine(2, 100, np.zeros(2, int), np.zeros(2, bool)) as progress:
         for step in (0, 50, 100):
-            progress(measured(0, step, "spent" if step == 100 else ""))
+            tell(progress, measured(0, step, "spent" if step == 100 else ""))
     stream.flush()
     text = stream.buffer.getvalue().decode(encoding)
     assert "1/2 lanes" in text

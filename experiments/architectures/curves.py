@@ -29,21 +29,19 @@ import numpy as np
 import xarray
 
 import grokjax
-from grokjax import losses, measures, optimizers, plotting, tasks
+from experiments.common import first_report
+from grokjax import losses, measures, models, optimizers, plotting, tasks
 from grokjax.command import Study, choose, experiment, print_table, run_as_command, spread
-from grokjax.models import LSTM, MLP, Model, Transformer
 
 
-def build_networks(p: int) -> dict[str, Model]:
+def build_networks(p: int) -> dict[str, models.Model]:
     """The networks of the second report; those of the sizes of the first; Power et al.'s."""
     return {
-        "transformer": Transformer(p),
-        "lstm": LSTM(p),
-        "mlp": MLP(p),
-        "transformer_s1": Transformer(p, norm="pre", readout="last", vocabulary=p),
-        "lstm_s1": LSTM(p, width=144, embedding=128, vocabulary=p),
-        "mlp_s1": MLP(p, hidden=(448, 448), embedding=128, vocabulary=p),
-        "transformer_power": Transformer(p, norm="pre", equation=True, vocabulary=p),
+        "transformer": models.Transformer(p),
+        "lstm": models.LSTM(p),
+        "mlp": models.MLP(p),
+        **{f"{name}_s1": model for name, model in first_report(p).items()},
+        "transformer_power": models.Transformer(p, norm="pre", equation=True, vocabulary=p),
     }
 
 
@@ -74,13 +72,9 @@ def curves(
     Args:
       networks: any of transformer, lstm, mlp (second report), transformer_s1, lstm_s1, mlp_s1
         (sizes of the first), transformer_power (five tokens).
-      p: the modulus.
-      alphas: fractions of the table to train on.
-      seeds: networks of each, with seeds 0, 1, ...
       learning_rate: of AdamW, after a warmup of 10 steps.
       weight_decay: of AdamW.
       max_steps: training steps after which a network that has not grokked is given up (censored).
-      eval_every: steps between measurements.
       batch_size: rows of a step; half of the training rows where that is less.
       to_the_end: train all networks for max_steps, also those that have grokked.
 
@@ -131,7 +125,13 @@ def findings(result: grokjax.SweepResult) -> xarray.Dataset:
     ).reset_coords(drop=True)
 
 
-def draw(result: grokjax.SweepResult) -> plotting.Figure:
+def titled(name: str) -> str:
+    """The name of a network, and below it the source if there are several of its kind."""
+    kind, _, source = name.partition("_")
+    return kind + {"s1": "\n(first report)", "power": "\n(Power et al.)"}.get(source, "")
+
+
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Accuracy and loss against the step, a row for each network and a colour for each alpha."""
     groups = result.groups("network")
     colours = plotting.colours_by(result, "alpha")
@@ -140,7 +140,7 @@ def draw(result: grokjax.SweepResult) -> plotting.Figure:
     for (left, right), (name, lanes) in zip(axes, groups, strict=True):
         plotting.accuracy_curves(lanes, left, by=colours, legend=False)
         plotting.loss_curves(lanes, right, by=colours, legend=False)
-        left.set_ylabel(f"{name.replace('_', ' ')}: accuracy")
+        left.set_ylabel(f"{titled(name)}\naccuracy")
     for ax in axes[:-1].flat:
         ax.set_xlabel("")
     plotting.legend_outside(figure, colours=colours)
@@ -160,7 +160,7 @@ def print_findings(result: grokjax.SweepResult) -> None:
         budget = lanes.dataset.watched_step.max().item()
         rows.append(
             (
-                name.replace("_", "\n"),
+                titled(name),
                 f"{alpha:g}",
                 steps(memorized, budget),
                 steps(grokked, budget),

@@ -122,11 +122,7 @@ def settings(
       family: regularizers: figure 4 of the first report; optimizers: section 3.3 of the second.
       names: some of the settings of the family alone, such as full_batch or decay_to_zero; by
         default all.
-      p: the modulus.
-      alphas: fractions of the table to train on.
-      seeds: networks of each setting and alpha, with seeds 0, 1, ...
       max_steps: training steps of each; one that answers every test row right stops sooner.
-      eval_every: steps between measurements.
       learning_rate: of all settings but those with another one in their name.
       weight_decay: of the settings that have one.
       small_batch: rows of a small minibatch.
@@ -160,7 +156,7 @@ def best_accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
     return cells(dataset.test_accuracy.max("time"), dataset.setting, dataset.alpha)
 
 
-def draw(result: grokjax.SweepResult) -> plotting.Figure:
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """The best accuracies against alpha, a panel for each setting."""
     alphas, chance = np.unique(result.dataset.alpha), result.dataset.attrs["chance"]
     return plotting.data_efficiency(alphas, best_accuracies(result), chance=chance)

@@ -48,10 +48,7 @@ def weight_decay(
     """Generalization and rollbacks of Transformers under different weight decays.
 
     Args:
-      p: the modulus.
-      alpha: the fraction of the table trained on.
       weight_decays: the decays.
-      seeds: networks of each, with seeds 0, 1, ...
       max_steps: training steps of each; none stops sooner.
       eval_every: steps between measurements; a rollback that is over sooner is not seen.
       learning_rate: of AdamW.
@@ -94,7 +91,7 @@ def with_rollbacks(
     return dataclasses.replace(result, dataset=dataset.assign(added))
 
 
-def draw(result: grokjax.SweepResult) -> plotting.Figure:
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """When networks generalize, and how often they roll back, by weight decay."""
     dataset = with_rollbacks(result).dataset
     reached = dataset.generalization_step.notnull()

@@ -18,7 +18,7 @@ import itertools
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.special
+import scipy  # its parts are imported when they are used
 import xarray
 
 import grokjax
@@ -53,7 +53,6 @@ def critical_alpha(
       decays: weight decays of AdamW; 0 is none.
       tolerance: length of the 95 % interval at which a search ends.
       max_lanes: networks after which it ends anyway.
-      max_steps: the budget of each network.
 
     Returns:
       `grokjax.critical_alpha` of each: [p, weight_decay].
@@ -123,7 +122,7 @@ def estimate(search: xarray.Dataset) -> str:
     return f"{middle:.3f} ({low:.3f} to {high:.3f})"
 
 
-def draw(dataset: xarray.Dataset) -> plotting.Figure:
+def draw(dataset: xarray.Dataset) -> "plotting.Figure":
     """The critical alpha over p, and for each weight decay the networks that it is found from."""
     steps, decays = dataset.attrs["max_steps"], dataset.weight_decay.values
     scale = plotting.colour_scale(dataset.p)

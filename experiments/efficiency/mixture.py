@@ -62,7 +62,6 @@ def mixture(
 
     Args:
       network: which one, both times.
-      p: the modulus.
       alpha: the fraction of the table that the mixture is trained on.
       seeds: pairs of networks, with seeds 0, 1, ...
       speeds: values of w_m2, beside w_g2 = 1.
@@ -154,7 +153,7 @@ def normalized(
     return np.stack(logits)
 
 
-def draw(result: grokjax.SweepResult) -> plotting.Figure:
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Accuracy and loss against the step, a row for each speed."""
     groups, colours = result.groups("w_m2"), plotting.colours_by(result, "weight_decay")
     alpha = result.dataset.alpha.values[0]

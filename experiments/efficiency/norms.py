@@ -19,7 +19,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
+import scipy  # its parts are imported when they are used
 import xarray
 
 import grokjax
@@ -69,13 +69,10 @@ def norms(
 
     Args:
       network: which one.
-      p: the modulus.
-      alphas: fractions of the table to train on.
       regularizer: adamw decays apart from the gradient, as in the source; l2 adds
         `decay / 2 ||params||^2` to the loss, whose minimum is the smallest norm for its loss.
       decays: strengths of the regularizer, which trace the curve of each alpha; by default 0.2 to
         1.6 for adamw and 3e-5 to 1e-3 for l2, and at scale paper 0.03 to 3 and 1e-6 to 1e-3.
-      seeds: networks of each kind, alpha and decay.
       max_steps: training steps of each, long enough for the norm to settle; and most steps in which
         networks have to grok before.
       logit: the one to compare norms at; by default a middle one that most curves reach.
@@ -185,7 +182,7 @@ def interval_text(values: np.ndarray) -> str:
     return f"{number(mean)} ({number(low)} to {number(high)})"
 
 
-def draw(result: grokjax.SweepResult, logit: float | None = None) -> plotting.Figure:
+def draw(result: grokjax.SweepResult, logit: float | None = None) -> "plotting.Figure":
     """Norm against logit for every network, and the norm at one logit over alpha."""
     logit = middle_logit(result) if logit is None else logit
     values, colours = norm_at(result, logit), plotting.colours_by(result, "alpha")

@@ -12,9 +12,10 @@ middle, below it accuracies near chance, above it 100 %. What is in the middle a
 still be on its way up: the table says how much accuracies rose in the last quarter of the steps.
 """
 
+from typing import Any
+
 import numpy as np
 import xarray
-from matplotlib.axes import Axes
 
 import grokjax
 from experiments.efficiency.common import Network, networks_for
@@ -47,10 +48,7 @@ def semigrokking(
 
     Args:
       network: which one.
-      p: the modulus.
-      alphas: fractions of the table to train on.
       decays: weight decays; 0 is none.
-      seeds: networks of each.
       max_steps: training steps; networks that grok stop there.
     """
     model, rate = networks_for(p, study.scale)[network]
@@ -82,10 +80,10 @@ def late_rise(dataset: xarray.Dataset) -> np.ndarray:
     return values[:, -1] - values[:, since]
 
 
-def draw(result: grokjax.SweepResult) -> plotting.Figure:
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Final test accuracies over alpha, a panel for each weight decay."""
 
-    def panel(lanes: grokjax.SweepResult, ax: Axes) -> None:
+    def panel(lanes: grokjax.SweepResult, ax: Any) -> None:
         options = {"ax": ax, "log_x": False, "legend": False}
         plotting.final_against(lanes, "test_accuracy", "alpha", **options)
         ax.set_ylabel(f"test accuracy after {result.dataset.attrs['max_steps']:,} steps")

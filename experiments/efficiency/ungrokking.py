@@ -47,7 +47,6 @@ def ungrokking(
 
     Args:
       networks: any of quadratic, mlp, lstm, transformer.
-      p: the modulus.
       alpha: the fraction of the table that the networks learn to generalize from, with a weight
         decay of 1.
       small: fractions to go on with, each less than alpha.
@@ -111,7 +110,7 @@ def ungrokking(
     return sweeps.result
 
 
-def draw(result: grokjax.SweepResult) -> plotting.Figure:
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Final test accuracy over alpha, and its curves at the smallest one, for each network."""
     groups, fewest = result.groups("network"), result.dataset.alpha.values.min()
     colours = plotting.colours_by(result, "weight_decay")

@@ -54,8 +54,6 @@ def activations(
     """Accuracy of random-phase weights against width, under seven activations.
 
     Args:
-      p: the modulus.
-      widths: hidden units.
       seeds: networks of each width, with the random phases of seeds 0, 1, ...
 
     Returns:
@@ -83,7 +81,7 @@ def accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
     return cells(result.final("test_accuracy"), dataset.activation, dataset.width)
 
 
-def draw(result: grokjax.SweepResult) -> plotting.Figure:
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Accuracy against width under each activation."""
     dataset = result.dataset
     values = {k.replace("x^", "$x^") + "$" * ("^" in k): v for k, v in accuracies(result).items()}

@@ -43,14 +43,8 @@ def dynamics(
     """Losses, accuracies, weight and gradient norms under gradient descent.
 
     Args:
-      p: the modulus.
-      width: hidden units.
-      alpha: the fraction of the table trained on.
       rate: the learning rate at p = 97 and width 500; at others the one of the same dynamics. At
         1e6 the training loss has spikes after the network has grokked.
-      seeds: networks, with seeds 0, 1, ...
-      max_steps: training steps of each.
-      eval_every: steps between measurements.
       faster: multiples of the learning rate to try as well, on seed 0, to find where it diverges;
         None: none.
     """
@@ -117,7 +111,7 @@ def findings(result: grokjax.SweepResult) -> xarray.Dataset:
     return xarray.Dataset({k: v.reset_coords(drop=True) for k, v in numbers.items()})
 
 
-def draw(result: grokjax.SweepResult) -> plotting.Figure:
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Loss, weight norms, accuracy and gradient norms, with the peak of the test loss."""
     figure = plotting.training_figure(result)
     peak = findings(result)["step of the peak"].median()

@@ -61,12 +61,8 @@ def functions(
     Args:
       names: the functions, any of n^2+m^2, (n+m)^2, nm, n^2+m^2+nm, n^3+nm^2+m.
       p: the modulus, an odd prime.
-      width: hidden units.
       alpha: the fraction of the table trained on. The last two functions are trained on 0.96 and
         0.91 of it as well.
-      seeds: networks of each, with seeds 0, 1, ...
-      max_steps: training steps of each.
-      eval_every: steps between measurements.
 
     Returns:
       One lane for each network, with the column `function`; the columns `chance` and `analytic`
@@ -122,7 +118,7 @@ def analytic_accuracies(name: str, task: tasks.Task) -> dict[str, float]:
     }
 
 
-def draw(result: grokjax.SweepResult, *, answer: int = 6) -> plotting.Figure:
+def draw(result: grokjax.SweepResult, *, answer: int = 6) -> "plotting.Figure":
     """Accuracy, loss and a logit of every function, at the largest alpha."""
     last = {name: (alpha, lanes) for (name, alpha), lanes in result.groups("function", "alpha")}
     figure, axes = plotting.new_figure(

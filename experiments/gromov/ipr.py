@@ -38,11 +38,6 @@ def ipr(
     """Inverse participation ratio and accuracies under AdamW.
 
     Args:
-      p: the modulus.
-      width: hidden units.
-      alpha: the fraction of the table trained on.
-      seeds: networks, with seeds 0, 1, ...
-      max_steps: training steps of each.
       eval_every: steps between the first 100 measurements; five times as many between later ones.
     """
     recipe, columns = adamw(p, width, measures=(measures.ipr,))
@@ -94,7 +89,7 @@ def regimes(dataset: xarray.Dataset) -> xarray.Dataset:
     return xarray.Dataset({**variables, "steepest": steepest}, {"regime": list(REGIMES)})
 
 
-def draw(result: grokjax.SweepResult) -> plotting.Figure:
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """IPR and accuracies against the step, the first of them on a linear axis."""
     figure, (early, whole) = plotting.new_figure(1, 2, size=(7.2, 3.1), sharey=True)
     reference = spectral.cosine_ipr()

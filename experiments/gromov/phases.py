@@ -44,10 +44,7 @@ def phases(
     """Phase differences of the neurons that gradient descent and AdamW find.
 
     Args:
-      p: the modulus.
-      width: hidden units.
       alphas: the fraction of the table trained on, by gradient descent and by AdamW.
-      seeds: networks of each, with seeds 0, 1, ...
       max_steps: training steps, of gradient descent and of AdamW.
       gradient_descent: folder of a result of `dynamics.py`, whose networks are used instead of
         training.
@@ -124,7 +121,7 @@ def summary(dataset: xarray.Dataset) -> xarray.Dataset:
     return xarray.Dataset({name: ("lane", np.asarray(value)) for name, value in numbers.items()})
 
 
-def draw(result: grokjax.SweepResult) -> plotting.Figure:
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """The histogram of all neurons, of each optimizer."""
     groups = result.groups("optimizer")
     figure, ax = plotting.new_figure()

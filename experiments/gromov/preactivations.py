@@ -56,9 +56,6 @@ def preactivations(
     """Preactivations of an initial, a trained and an analytic network, and their Fourier images.
 
     Args:
-      p: the modulus.
-      width: hidden units.
-      alpha: the fraction of the table trained on.
       seed: of the initial weights, the split, and the phases.
       max_steps: steps of gradient descent.
       trained: folder of a result of `dynamics.py` of the same p, width and seed, to be used
@@ -125,7 +122,7 @@ def with_series(result: grokjax.SweepResult) -> grokjax.SweepResult:
     return dataclasses.replace(result, dataset=result.dataset.assign(added))
 
 
-def draw(result: grokjax.SweepResult, *, answer: int = 6, neuron: int = 30) -> plotting.Figure:
+def draw(result: grokjax.SweepResult, *, answer: int = 6, neuron: int = 30) -> "plotting.Figure":
     """A logit, its Fourier image and a hidden neuron of every network."""
     figure, axes = plotting.new_figure(3, 3, size=(7.2, 6.3))
     for lane, network in enumerate(result.dataset.network.values):

@@ -45,9 +45,7 @@ def width(
     """Test accuracy against width, for trained and for analytic networks.
 
     Args:
-      p: the modulus.
       widths: hidden units, at least 3.
-      alpha: the fraction of the table trained on.
       seeds: trained networks of each width, with seeds 0, 1, ...
       draws: networks with random phases of each width.
       max_steps: training steps of gradient descent and of AdamW; all test answers right ends the
@@ -106,7 +104,7 @@ def accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
     return {name: found[name] for name in NETWORKS if name in found}
 
 
-def draw(result: grokjax.SweepResult) -> plotting.Figure:
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Test accuracy against width, of each kind of network."""
     dataset = result.dataset
     figure, ax = plotting.new_figure()

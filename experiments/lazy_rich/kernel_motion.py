@@ -57,12 +57,8 @@ def kernel_motion(
     """Kernel norm, distance and alignment along training, and after-kernel regression.
 
     Args:
-      p: the modulus.
-      width: hidden units.
-      alpha: the fraction of the table trained on.
       rate: the learning rate of gradient descent at p = 97 and width 500; at others the one of the
         same dynamics. AdamW has 1e-2, and weight decay 5.
-      seeds: networks of each optimizer, with seeds 0, 1, ...
       descent_steps: training steps of gradient descent.
       adamw_steps: training steps of AdamW.
       probe: random rows of the table on which kernels are compared, the same for all networks.
@@ -186,7 +182,7 @@ PANELS = {
 }
 
 
-def draw(result: grokjax.SweepResult) -> plotting.Figure:
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Accuracies, kernels and losses of both optimizers, with the two steps as vertical lines."""
     families = result.groups("optimizer")
     size = 12, 3.5 * len(families)

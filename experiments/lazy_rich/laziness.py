@@ -50,13 +50,8 @@ def laziness(
     """Memorization and grokking steps, parameter motion and kernel distance against laziness.
 
     Args:
-      p: the modulus.
-      width: hidden units.
-      alpha: the fraction of the table trained on.
       laziness: the factors a on the centred output.
       rate: the learning rate at a = 1.
-      seeds: networks of each, with seeds 0, 1, ...
-      max_steps: the budget of each.
     """
     model = kernels.Centred(QuadraticMLP(p, width))
     lanes = grokjax.grid(logit_scale=laziness, seed=range(seeds), alpha=[alpha])
@@ -129,7 +124,7 @@ def medians(result: grokjax.SweepResult) -> xarray.Dataset:
     return table
 
 
-def draw(result: grokjax.SweepResult) -> plotting.Figure:
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Losses and accuracies of every laziness, and when they memorized and grokked."""
     dataset = result.dataset
     start = dataset.test_loss.isel(time=0)

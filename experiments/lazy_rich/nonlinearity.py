@@ -27,9 +27,8 @@ import xarray
 
 import grokjax
 from experiments.common import Training, gradient_descent
-from grokjax import losses, optimizers, plotting, tasks
+from grokjax import losses, models, optimizers, plotting, tasks
 from grokjax.command import Study, experiment, number, print_table, run_as_command
-from grokjax.models import MLP
 from grokjax.sweep import log_spaced
 
 
@@ -56,13 +55,10 @@ def nonlinearity(
     Args:
       network: quadratic: gradient descent on the squared error; mlp: two hidden layers, dropout
         0.1, cross entropy, batches of 512, Nesterov momentum 0.99 after 10 steps of warmup.
-      p: the modulus.
       width: hidden units of a layer.
       nonlinearity: the values of lambda.
       alpha: the fraction of the rows of A x Z_p trained on.
       rate: the learning rate; of the quadratic network that of p = 97 and width 500, converted.
-      seeds: networks of each, with seeds 0, 1, ...
-      max_steps: the budget of each.
 
     Returns:
       Lanes for each lambda (`nonlinearity`) and each number of `train_rows` that it or a smaller
@@ -88,7 +84,7 @@ def nonlinearity(
 
 def perceptron(p: int, width: int, rate: float) -> Training:
     """The report's MLP and its training: a recipe and its hyperparameters."""
-    model = MLP(p, hidden=(width, width), dropout=0.1)
+    model = models.MLP(p, hidden=(width, width), dropout=0.1)
     recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.nesterov, batch_size=512)
     return recipe, {"learning_rate": rate, "momentum": 0.99, "warmup": 10}
 
@@ -117,7 +113,7 @@ def final_accuracy(result: grokjax.SweepResult) -> xarray.DataArray:
     return table["last"].median("seed")
 
 
-def draw(result: grokjax.SweepResult) -> plotting.Figure:
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Losses at fixed alpha and at fixed rows, and accuracy against rows."""
     dataset = result.dataset
     colours = plotting.colours_by(result, "nonlinearity")

@@ -2,7 +2,7 @@
 
     @experiment(paper={"p": 97, "width": 500})
     def width_sweep(study: Study, *, p: int = 23, width: int = 128, seeds: int = 5):
-        '''Does it grok? And what every option is, as Args.'''
+        '''Does it grok? And what an option is, as Args, where its name does not say it.'''
         with study.sweeps(draw, table) as sweeps:
             sweeps.run(recipe, task, lanes, max_steps=500, eval_every=10)
         return sweeps.result

@@ -37,6 +37,17 @@ class Bounds(NamedTuple):
 Count = Annotated[int, Bounds(at_least=0)]  # an integer that may be 0
 Share = Annotated[float, Bounds(at_least=0, at_most=1)]
 
+# What an option of this name is where the docstring of an experiment says nothing else.
+USUAL = {
+    "p": "the modulus.",
+    "width": "hidden units.",
+    "widths": "hidden units.",
+    "alpha": "the fraction of the table trained on.",
+    "alphas": "fractions of the table to train on.",
+    "seeds": "networks of each kind, with seeds 0, 1, ...",
+    "max_steps": "training steps of each network.",
+    "eval_every": "steps between measurements.",
+}
 # What every experiment has beside its own options, with its help.
 COMMON = {
     "scale": "the size of the study; it sets the options that are not given.",
@@ -64,6 +75,8 @@ def experiment(
     that of the scale, or the default in its signature, which is the one of the scale "quick". An
     integer is at least 1, a float not negative and finite, and a tuple has at least one entry and
     none twice, unless the annotation has other `Bounds`, or the default is an empty tuple.
+
+    Its docstring has to say what an option is only where it is not what `USUAL` says of that name.
 
     Args:
       folder: where results go, below `results/`; by default the function's name.
@@ -150,7 +163,7 @@ def experiment(
         made: Any = call
         made.__signature__ = signature.replace(return_annotation=kinds.get("return", Any))
         made.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
-        made.__doc__ = _documented(inspect.getdoc(function) or "", scales)
+        made.__doc__ = _documented(inspect.getdoc(function) or "", list(own), scales)
         made.values_at = values_at
         return made
 
@@ -230,21 +243,24 @@ def _check_entries(name: str, values: Any, kinds: tuple[Any, ...]) -> tuple[Any,
     return checked
 
 
-def _documented(doc: str, scales: Mapping[str, Mapping[str, Any]]) -> str:
-    """A docstring with the values of further scales, and the options that all experiments have."""
+def _documented(doc: str, own: list[str], scales: Mapping[str, Mapping[str, Any]]) -> str:
+    """A docstring of all options: its own, the usual ones, those that all experiments have.
+
+    With the values of further scales.
+    """
     head, found, rest = re.match(
         r"(.*?)(?:\n\nArgs:\n(.*?))?((?:\n\n(?:Returns|Raises):.*)?)$", doc, re.DOTALL
     ).groups()  # type: ignore[union-attr]
-    entries = {}
+    said = {}
     for entry in re.split(r"\n(?=  \S)", found or ""):
         name, _, text = entry.strip().partition(":")
-        entries[name] = " ".join(text.split())
-    entries.pop("", None)
+        said[name] = " ".join(text.split())
+    entries = {name: said.get(name, USUAL.get(name, "")) for name in own}
     for scale, values in scales.items():
         for name, value in values.items():
-            entries[name] = f"{entries.get(name, '')} At scale {scale}: {_short(value)}.".strip()
+            entries[name] = f"{entries[name]} At scale {scale}: {_short(value)}.".strip()
     entries = {"scale": COMMON["scale"], **entries} | COMMON
-    lines = [f"  {name}: {text}" for name, text in entries.items()]
+    lines = [f"  {name}: {text}" for name, text in entries.items() if text]
     return "\n".join([head, "", "Args:", *lines]) + rest
 
 

@@ -32,11 +32,12 @@ CACHE = inspect.Parameter(
 def run_as_command(function: Callable[..., Any]) -> None:
     """Calls a function with the options of the command line.
 
-    Every keyword argument is an option with its docstring's help. Bad input, and a place that
-    cannot be written to, is one line on the terminal and exit status 2; an interruption (Ctrl-C,
-    SIGTERM or SIGHUP) is one line and status 130. Nobody has to read what is printed: a closed pipe
-    ends nothing. On a machine without accelerator every CPU core becomes a device, so that lanes
-    train on all of them. Compiled programs are kept for the next time in the folder that
+    Every keyword argument is an option with its docstring's help. An experiment begins with its
+    question, the first paragraph of its file, so that something is seen at once. Bad input, and a
+    place that cannot be written to, is one line on the terminal and exit status 2; an interruption
+    (Ctrl-C, SIGTERM or SIGHUP) is one line and status 130. Nobody has to read what is printed: a
+    closed pipe ends nothing. On a machine without accelerator every CPU core becomes a device, so
+    that lanes train on all of them. Compiled programs are kept for the next time in the folder that
     `cache_folder` names, unless the command line says `--no-cache`, or JAX's own setting something
     else.
     """
@@ -44,6 +45,8 @@ def run_as_command(function: Callable[..., Any]) -> None:
     with contextlib.redirect_stdout(output), _interruptible():
         try:
             call, cache = _parsed(function)
+            if hasattr(function, "values_at"):  # before what takes long, such as importing figures
+                print(_about(function).partition("\n\n")[0], flush=True)
             # Before the first computation, and without overruling a choice in the environment.
             if "JAX_NUM_CPU_DEVICES" not in os.environ and "XLA_FLAGS" not in os.environ:
                 jax.config.update("jax_num_cpu_devices", cores())
@@ -100,11 +103,10 @@ def _parsed(function: Callable[..., Any]) -> tuple[Callable[[], Any], bool]:
     stub: Any = later
     stub.__signature__, stub.__doc__ = signature, function.__doc__
     stub.__annotations__ = {k: v.annotation for k, v in signature.parameters.items()}
-    about = sys.modules[function.__module__].__doc__ or function.__doc__ or ""
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(stub, description=about.strip())
+            return tyro.cli(stub, description=_about(function))
     except SystemExit as exit:
         if exit.code:
             # A framed box of several lines: what is wrong stands under the title, above a rule.
@@ -113,6 +115,11 @@ def _parsed(function: Callable[..., Any]) -> tuple[Callable[[], Any], bool]:
             first = "\n".join(lines).strip().split("\n\n")[0]
             _fail(re.sub(r"\s+", " ", first))
         raise
+
+
+def _about(function: Callable[..., Any]) -> str:
+    """What the file of a function says of itself, or the function."""
+    return (sys.modules[function.__module__].__doc__ or function.__doc__ or "").strip()
 
 
 def _at_scale(function: Callable[..., Any]) -> inspect.Signature:

@@ -31,3 +31,27 @@ def _gathered(tangent: jax.Array, rows: jax.Array) -> jax.Array:
 def _product(tangent: jax.Array, rows: jax.Array) -> jax.Array:
     one_hot = jax.nn.one_hot(rows, len(tangent), dtype=tangent.dtype)
     return jnp.tensordot(one_hot, tangent, 1, precision="highest")
+
+
+def add_up(values: jax.Array, rows: jax.Array, size: int) -> jax.Array:
+    """Sums of the values that go to the same row: float[B, K], int[B, S] -> float[S, size, K].
+
+    The transpose of looking up S tables; rows below 0 are none. Computed as the gradient of
+    `look_up` is.
+    """
+    zeros = jnp.zeros((rows.shape[1], size, values.shape[1]), values.dtype)
+    return jax.lax.platform_dependent(
+        zeros, values, rows, cpu=_scattered, default=_product_of_columns
+    )
+
+
+def _scattered(zeros: jax.Array, values: jax.Array, rows: jax.Array) -> jax.Array:
+    beyond = jnp.where(rows < 0, zeros.shape[1], rows)
+    tables = [z.at[beyond[:, s]].add(values, mode="drop") for s, z in enumerate(zeros)]
+    return jnp.stack(tables)
+
+
+def _product_of_columns(zeros: jax.Array, values: jax.Array, rows: jax.Array) -> jax.Array:
+    one_hot = jax.nn.one_hot(rows, zeros.shape[1], dtype=values.dtype).reshape(len(rows), -1)
+    sums = jnp.tensordot(one_hot, values, ((0,), (0,)), precision="highest")
+    return sums.reshape(zeros.shape)

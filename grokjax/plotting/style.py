@@ -163,6 +163,8 @@ def label_log(axis: Axis) -> None:
             'axis must be a logarithmic one, such as ax.xaxis after ax.set_xscale("log"), got '
             f"{shown(axis)}."
         )
+    if axis.get_view_interval()[0] <= 0:  # nothing is drawn, and matplotlib would fail on it
+        axis.set_view_interval(1, 10, ignore=True)
     low, high = axis.get_view_interval()
     decades = np.log10(high / low)
     if decades >= 2:

@@ -14,6 +14,7 @@ from grokjax.checks import check_callable
 from grokjax.sweep.plan import Plan
 
 REFRESH = 0.1  # seconds between two states of the progress line
+SETTLED = 2.0  # seconds of training after which its speed says how long the rest takes
 
 
 class Measured(NamedTuple):
@@ -54,11 +55,13 @@ class Observers:
         return bool(self.observers)
 
     def tell(self, measured: list[Measured]) -> None:
-        """Tells every observer of each measurement."""
+        """Tells every observer of each measurement that came of one call to the devices."""
         for observer in list(self.observers):
             try:
                 for one in measured:
                     observer(one)
+                if isinstance(observer, ProgressLine):
+                    observer.show()
             except Exception as error:
                 self.observers.remove(observer)
                 if not isinstance(observer, ProgressLine):  # a closed terminal is nobody's concern
@@ -83,6 +86,10 @@ def check_observers(observe: Any) -> list[Observer]:
 class ProgressLine:
     """One line about a sweep in a terminal or notebook, nothing in a pipe: an observer.
 
+    Until the first call to the devices has trained something it says "compiling". Speed and
+    remaining time are counted from there on, so that they say nothing of compiling, and shown after
+    two seconds. As long as no lane has finished, "<" says that the time is the one of all budgets.
+
     Args:
       lanes: of the sweep.
       budget: steps of a lane at most.
@@ -95,7 +102,9 @@ class ProgressLine:
         self.begun = self.steps > 0
         self.before, self.budget = int(self.steps.sum()), budget
         self.grokked, self.lanes = 0, lanes
-        self.start = self.last = time.perf_counter()
+        self.first: tuple[float, int] | None = None  # time and steps, when training had begun
+        self.last = self.first  # the same, after the latest call
+        self.shown = time.perf_counter()
         self._show: Callable[[str], Any] | None = None
         self._close: Callable[[], Any] = lambda: None
 
@@ -110,6 +119,8 @@ class ProgressLine:
                 live.start()
                 self._show = lambda text: live.update(Text(text), refresh=True)
                 self._close = live.stop
+            if self._show is not None:
+                self._show(self.line())
         except (OSError, ValueError):  # the terminal is gone
             self._show = None
         return self
@@ -123,15 +134,21 @@ class ProgressLine:
             return
 
     def __call__(self, measured: Measured) -> None:
-        """Counts a measurement, and shows the line again if it has stood for a while."""
+        """Counts a measurement."""
         lane = measured.lane
         self.steps[lane], self.begun[lane] = measured.step, True
         self.finished[lane] = bool(measured.ended)
         self.grokked += measured.ended == "stopped"
-        now = time.perf_counter()
-        if self._show is not None and now - self.last >= REFRESH:
+
+    def show(self) -> None:
+        """Takes the time, and shows the line again if it has stood for a while."""
+        now, steps = time.perf_counter(), int(self.steps.sum())
+        if steps > self.before:
+            self.last = now, steps
+            self.first = self.first or self.last
+        if self._show is not None and now - self.shown >= REFRESH:
             self._show(self.line())
-            self.last = now
+            self.shown = now
 
     def line(self) -> str:
         """The line, at most 80 letters."""
@@ -141,15 +158,28 @@ class ProgressLine:
         full, empty, dot = "#-|" if self._plain else "█░·"
         text = f"{full * filled}{empty * (16 - filled)} {done}/{self.lanes} lanes"
         text += f", {running} running, {self.grokked} grokked"
-        taken = int(self.steps.sum()) - self.before
-        seconds = time.perf_counter() - self.start
-        if not taken or not seconds:
-            return text[:80]
-        rate = taken / seconds
-        text += f" {dot} {rate:,.0f} steps/s"
-        expected = self.steps[self.finished].mean() if done else self.budget
-        left = max(self.lanes * expected - self.steps.sum(), 0.0)
-        return f"{text} {dot} {_clock(left / rate)} left"[:80]
+        if self.first is None or self.last is None:
+            return f"{text} {dot} compiling"[:80]
+        seconds, steps = self.last[0] - self.first[0], self.last[1] - self.first[1]
+        if seconds >= SETTLED and steps:
+            text += f" {dot} {steps / seconds:,.0f} steps/s"
+            if done < self.lanes:
+                bound = "" if done else "< "
+                text += f" {dot} {bound}{_clock(self._steps_left() * seconds / steps)} left"
+        return text[:80]
+
+    def _steps_left(self) -> float:
+        """Steps that all lanes together still have to take, as far as those so far tell.
+
+        Lanes that finish first are those that finish early. So the steps of a lane are estimated as
+        all steps taken for each lane that has finished, which is right however many still run if a
+        lane is as likely to finish at any step; at most the budget.
+        """
+        done = int(self.finished.sum())
+        each = min(self.steps.sum() / done, self.budget) if done else self.budget
+        running = self.begun & ~self.finished
+        waiting = self.lanes - int(self.begun.sum())
+        return waiting * each + np.minimum(each, self.budget - self.steps[running]).sum()
 
 
 def _notebook() -> Callable[[str], Any]:

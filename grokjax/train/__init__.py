@@ -7,6 +7,7 @@ maps these functions over lanes and slots. In order, each module importing those
     lane         the coordinates and the state of a run, and its start
     table        the lanes of a sweep as columns: made, checked, and stacked
     measurement  loss, accuracy and measures; when a run stops
+    gradient     the gradient of a step, automatic or written out
     steps        optimizer steps up to the next measurement
     run          one whole run, to be compiled, mapped and differentiated
 """

@@ -6,12 +6,11 @@ import optax
 
 from grokjax.keys import noise_key, order_key
 from grokjax.tasks import Task
+from grokjax.train.gradient import loss_gradient
 from grokjax.train.lane import (
     LaneState,
     epoch_steps,
     is_done,
-    lane_logits,
-    row_losses,
     step_rows,
 )
 from grokjax.train.measurement import StopFn, record
@@ -38,16 +37,9 @@ def train_step(
     """
     model_key, update_key = jax.random.split(noise_key(state.lane.order_seed, state.step))
 
-    def objective(params):
-        logits = lane_logits(recipe, state.lane, params, tokens, model_key)
-        losses = row_losses(recipe, logits, labels)
-        # `where`: the loss of a padded row may be anything, and 0 * inf is NaN.
-        data_term = jnp.sum(jnp.where(weights > 0, weights * losses, 0.0))
-        return data_term + recipe.evaluate_penalty(params, state.lane.hyperparameters)
-
+    gradient = loss_gradient(recipe, state.lane, state.params, tokens, labels, weights, model_key)
     optimizer = recipe.build_optimizer(state.lane.hyperparameters)
     optimizer = optax.with_extra_args_support(optimizer)  # those without noise ignore the key
-    gradient = jax.grad(objective)(state.params)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, key=update_key)
     params = optax.apply_updates(state.params, updates)
     return state._replace(params=params, opt_state=opt_state, step=state.step + 1)

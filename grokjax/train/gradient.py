@@ -1,0 +1,163 @@
+"""The gradient of a training step: automatic, or written out where that is faster."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from grokjax import losses
+from grokjax.models import Params, QuadraticMLP, square
+from grokjax.models.lookup import add_up
+from grokjax.train.lane import Lane, lane_logits, row_losses
+from grokjax.train.recipe import Recipe
+
+TILE = 600_000  # activations of the rows that are worked on at once: they stay in a core's cache
+
+
+def loss_gradient(
+    recipe: Recipe,
+    lane: Lane,
+    params: Params,
+    tokens: jax.Array,
+    labels: jax.Array,
+    weights: jax.Array,
+    key: jax.Array,
+) -> Params:
+    """The gradient of `sum(weights * loss(logits, labels)) + penalty` in the parameters.
+
+    Args:
+      recipe: what the lanes share.
+      lane: the run.
+      params: where.
+      tokens: int32[B, S].
+      labels: int32[B].
+      weights: float[B], 0 on padding.
+      key: of the model's noise.
+    """
+    if not _is_written_out(recipe, lane):
+        return jax.grad(_objective(recipe, lane, tokens, labels, weights, key))(params)
+    scale = 1.0 if lane.logit_scale is None else lane.logit_scale
+    assert isinstance(recipe.model, QuadraticMLP)
+    gradient = quadratic_gradient(recipe.model, params, tokens, labels, weights, scale)
+    if recipe.penalty is None:
+        return gradient
+    penalty = jax.grad(recipe.evaluate_penalty)(params, lane.hyperparameters)
+    return jax.tree.map(jnp.add, gradient, penalty)
+
+
+def _objective(
+    recipe: Recipe,
+    lane: Lane,
+    tokens: jax.Array,
+    labels: jax.Array,
+    weights: jax.Array,
+    key: jax.Array,
+) -> Callable[[Params], jax.Array]:
+    def objective(params: Params) -> jax.Array:
+        logits = lane_logits(recipe, lane, params, tokens, key)
+        losses = row_losses(recipe, logits, labels)
+        # `where`: the loss of a padded row may be anything, and 0 * inf is NaN.
+        data_term = jnp.sum(jnp.where(weights > 0, weights * losses, 0.0))
+        return data_term + recipe.evaluate_penalty(params, lane.hyperparameters)
+
+    return objective
+
+
+def _is_written_out(recipe: Recipe, lane: Lane) -> bool:
+    """Whether the network is quadratic, its loss the squared error, and nothing else is wanted."""
+    model = recipe.model
+    return (
+        type(model) is QuadraticMLP
+        and model.activation is square
+        and not model.normalize
+        and model.dropout == 0
+        and "dropout" not in lane.hyperparameters
+        and recipe.loss is losses.mse
+    )
+
+
+def quadratic_gradient(
+    model: QuadraticMLP,
+    params: Params,
+    tokens: jax.Array,
+    labels: jax.Array,
+    weights: jax.Array,
+    logit_scale: Any = 1.0,
+) -> Params:
+    """The gradient of `sum(weights * mse(logits, labels))` of the quadratic network.
+
+    With `h = input_scale sum_s w1[s, n_s]`, `logits = c h^2 w2` for c = output_scale logit_scale,
+    and `r = 2 c / p weights (logits - one_hot(labels))`:
+
+        d/d w2      = (h^2)^T r
+        d/d w1[s]   = 2 input_scale sum over the rows with token n_s of  h (r w2^T)
+
+    It never computes the loss, and on a CPU it works on tiles of rows whose activations stay in a
+    cache. It is plain JAX: it can be differentiated again, in both directions.
+
+    Args:
+      model: with `square` as its activation, neither normalized nor with dropout.
+      params: where.
+      tokens: int32[B, S].
+      labels: int32[B]; one that is no class makes the gradient NaN.
+      weights: float[B].
+      logit_scale: factor on the logits.
+
+    Returns:
+      Like `params`.
+
+    Reference: the chain rule; the network is that of Gromov 2023, equation 1.
+    """
+    whole = functools.partial(_rows_gradient, model)
+    arguments = (params, logit_scale, tokens, labels, weights)
+    if len(tokens) * model.width <= TILE:
+        return whole(*arguments)
+    return jax.lax.platform_dependent(*arguments, cpu=_in_tiles(model, TILE), default=whole)
+
+
+@functools.cache  # so that the same function is compiled once, outside of any `jit` too
+def _in_tiles(model: QuadraticMLP, activations: int) -> Callable[..., Params]:
+    def gradient(params, logit_scale, *rows):
+        number = len(rows[0])
+        tiles = -(-number * model.width // activations)
+        size = -(-number // tiles)
+
+        def cut(leaf: jax.Array) -> jax.Array:
+            beyond = tiles * size - number  # of rows that weigh nothing
+            leaf = jnp.pad(leaf, [(0, beyond), *[(0, 0)] * (leaf.ndim - 1)])
+            return leaf.reshape(tiles, size, *leaf.shape[1:])
+
+        def turn(total, tile):
+            add = _rows_gradient(model, params, logit_scale, *tile)
+            return jax.tree.map(jnp.add, total, add), None
+
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        return jax.lax.scan(turn, zeros, jax.tree.map(cut, rows))[0]
+
+    return gradient
+
+
+def _rows_gradient(
+    model: QuadraticMLP,
+    params: Params,
+    logit_scale: Any,
+    tokens: jax.Array,
+    labels: jax.Array,
+    weights: jax.Array,
+) -> Params:
+    w2 = params["w2"]
+    scale = model.output_scale * logit_scale
+    hidden = model.preactivations(params, tokens)
+    squares = hidden * hidden
+    logits = scale * (squares @ w2)
+    weights = jnp.where((labels >= 0) & (labels < model.p), weights, jnp.nan)
+    residual = (2 * scale / model.p * weights)[:, None] * (
+        logits - jax.nn.one_hot(labels, model.p, dtype=logits.dtype)
+    )
+    back = (2 * model.input_scale) * hidden * (residual @ w2.T)
+    return {
+        "w1": add_up(back, tokens, model.p),
+        "w2": (residual.T @ squares).T,
+    }
