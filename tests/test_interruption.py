@@ -132,6 +132,14 @@ def test_killed_again_and_again_the_result_is_the_same(tmp_path, whole, vectoriz
     ]  # fmt: skip
 
 
+def test_a_finished_sweep_called_again_leaves_its_directory_as_it_was(tmp_path):
+    names = lambda: sorted(path.name for path in tmp_path.rglob("*"))
+    interrupted.run(tmp_path, **SHORT)
+    before = names()
+    interrupted.run(tmp_path, **SHORT)
+    assert names() == before
+
+
 def test_killed_after_every_round_the_result_is_the_same(tmp_path, short, interrupt):
     """The same, a round at a time: every place in the schedule is a place to go on from."""
     rounds, lanes = 0, 0
