@@ -1,7 +1,7 @@
 """All benchmarks, one after another, and one table of ratios.
 
-    python -m benchmarks                      # quick sizes: five minutes on two CPU cores
-    python -m benchmarks --scale full         # the sizes that README.md speaks of: half an hour
+    python -m benchmarks                      # quick sizes: two minutes on two CPU cores
+    python -m benchmarks --scale full         # the sizes that README.md speaks of
     python -m benchmarks --scale full --keep  # and what came out is the new last record
 
 Each runs in a process of its own. What cannot run here is said in one line. Beside every ratio is

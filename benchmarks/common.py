@@ -21,9 +21,7 @@ import jax
 import numpy as np
 
 import grokjax
-from grokjax import losses
 from grokjax.command import cores
-from grokjax.models import QuadraticMLP
 from grokjax.results import environment
 from grokjax.sweep.plan import Plan, make_plan
 
@@ -72,12 +70,6 @@ def counting_compilations() -> Iterator[Compiled]:
         yield found
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
-
-
-def quadratic(p: int, width: int, optimizer: Callable[..., Any]) -> grokjax.Recipe:
-    """The recipe of Gromov's network on the squared error, in the standard parameterization."""
-    model = QuadraticMLP(p, width, parameterization="standard")
-    return grokjax.Recipe(model, losses.mse, optimizer)
 
 
 def plan_of(

@@ -23,8 +23,9 @@ import numpy as np
 import scipy.stats
 
 import grokjax
-from benchmarks.common import plan_of, quadratic, record
-from grokjax import optimizers, tasks
+from benchmarks.common import plan_of, record
+from experiments.common import adamw
+from grokjax import tasks
 from grokjax.command import number, print_table, run_as_command
 from grokjax.sweep import devices
 from grokjax.sweep.plan import Plan
@@ -138,11 +139,9 @@ def growth(quick: bool = False, repeats: int = 4, output: Path | None = None) ->
 
 def trial_of(p: int, width: int, alpha: float, lanes: int) -> Trial:
     """A sweep of these sizes, all of its lanes on one device at once."""
-    lanes_table = grokjax.grid(alpha=alpha, seed=range(lanes), learning_rate=1e-3, weight_decay=1.0)
-    plan = plan_of(
-        quadratic(p, width, optimizers.adamw), tasks.modular_addition(p), lanes_table,
-        100 * STEPS, STEPS,
-    )  # fmt: skip
+    recipe, columns = adamw(p, width)
+    table = grokjax.grid(alpha=alpha, seed=range(lanes), **columns)
+    plan = plan_of(recipe, tasks.modular_addition(p), table, 100 * STEPS, STEPS)
     return Trial(plan, devices.lane_mesh(jax.devices()[:1]))
 
 

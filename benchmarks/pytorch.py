@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import needs, plan_of, quadratic, record
+from benchmarks.common import needs, plan_of, record
 from grokjax.command import choose, cores, number, print_table, run_as_command, spread
 
 ALPHA, BATCH = 0.5, 512
@@ -165,13 +165,14 @@ def jax_turns(network: str, lanes: int, steps: int) -> tuple[Callable[[], Any], 
     import jax
 
     import grokjax
+    from experiments.common import adamw
     from grokjax import losses, models, optimizers, tasks
     from grokjax.sweep.devices import Devices, empty_slots
     from grokjax.sweep.schedule import Schedule
 
     kind, p, width = sizes(network)
     rate, decay, warmup = RATES[kind]
-    recipe = quadratic(p, width, optimizers.adamw)
+    recipe, _ = adamw(p, width)
     if kind == "transformer":
         model = models.Transformer(p, width=width)
         recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=BATCH)

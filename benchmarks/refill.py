@@ -21,8 +21,9 @@ import jax
 import numpy as np
 
 import grokjax
-from benchmarks.common import counting_compilations, in_turns, quadratic, record, write_json
-from grokjax import optimizers, tasks, train
+from benchmarks.common import counting_compilations, in_turns, record, write_json
+from experiments.common import adamw
+from grokjax import tasks, train
 from grokjax.command import number, print_table, run_as_command, spread
 
 
@@ -56,13 +57,8 @@ def refill(
     """
     if of:
         return saved(of, budget, output)
-    recipe, task = quadratic(p, width, optimizers.adamw), tasks.modular_addition(p)
-    lanes = grokjax.grid(
-        alpha=np.linspace(0.2, 0.9, 15),
-        seed=range(seeds),
-        learning_rate=1e-2,
-        weight_decay=5.0,
-    )
+    (recipe, columns), task = adamw(p, width), tasks.modular_addition(p)
+    lanes = grokjax.grid(alpha=np.linspace(0.2, 0.9, 15), seed=range(seeds), **columns)
     stacked = train.lanes(recipe, task, lanes)
     rows = int(stacked.num_train.max())
     attributes: dict[str, dict[str, Any]] = {}

@@ -8,7 +8,10 @@ os.environ.setdefault("MPLBACKEND", "agg")
 # Nearly all of the time goes into compiling, which takes half as long with these flags. What users
 # get is tested too: documents and notebooks run without them, and so does `test_company.py`.
 FLAGS = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
-if importlib.metadata.version("jaxlib") < "0.11":  # later ones end a process that asks for it
+if [int(n) for n in importlib.metadata.version("jaxlib").split(".")[:2]] < [
+    0,
+    11,
+]:  # later ones end a process that asks for it
     FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as all_of_them
-from benchmarks import common, gpu, growth, refill
+from benchmarks import common, gpu, gpu_parts, growth, refill
 from benchmarks.gpu import Part, Size
+from experiments.common import adamw
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +66,11 @@ def test_sweeps_report_their_cost(tiny):
 )
 def test_the_sweeps_are_those_of_the_sources(name, lanes, steps):
     given = dict(gpu.PARTS[name].sizes["full"][0].given)
-    plan = gpu.plan_for(given.pop("study"), given)
+    plan = gpu_parts.plan_for(given.pop("study"), given)
     assert (len(plan), plan.max_steps, plan.recipe.model.p) == (lanes, steps, 97)
     for scale in ("small", "tiny"):
         given = dict(gpu.PARTS[name].sizes[scale][0].given)
-        assert len(gpu.plan_for(given.pop("study"), given)) < 20
+        assert len(gpu_parts.plan_for(given.pop("study"), given)) < 20
 
 
 def test_a_second_call_runs_nothing_again(tiny, capsys, monkeypatch):
@@ -139,8 +140,8 @@ def test_every_part_has_sizes_of_every_scale():
 
 
 def test_bfloat16_is_computed_in_and_not_kept():
-    recipe, _ = gpu.adamw(5, 8)
-    model, tokens = gpu.Bfloat16(recipe.model), np.array([[0, 1], [2, 3]])
+    recipe, _ = adamw(5, 8)
+    model, tokens = gpu_parts.Bfloat16(recipe.model), np.array([[0, 1], [2, 3]])
     params = model.init(jax.random.key(0), tokens)
     logits, exact = (m.apply(params, tokens) for m in (model, recipe.model))
     assert (params["w1"].dtype, logits.dtype) == (np.float32, np.float32)
@@ -186,7 +187,7 @@ def test_a_benchmark_that_cannot_run_is_one_line(monkeypatch, capsys):
 
 def test_all_benchmarks_are_in_the_table():
     files = {path.stem for path in all_of_them.HERE.glob("*.py")}
-    assert set(all_of_them.OPTIONS) == files - {"__init__", "__main__", "common"}
+    assert set(all_of_them.OPTIONS) == files - {"__init__", "__main__", "common", "gpu_parts"}
 
 
 def test_records_are_json_without_nan(tmp_path):

@@ -39,6 +39,7 @@ def add_up(values: jax.Array, rows: jax.Array, size: int) -> jax.Array:
     The transpose of looking up S tables; rows below 0 are none. Computed as the gradient of
     `look_up` is.
     """
+    # It tells both branches the size, which are then the same functions every time: compiled once.
     zeros = jnp.zeros((rows.shape[1], size, values.shape[1]), values.dtype)
     return jax.lax.platform_dependent(
         zeros, values, rows, cpu=_scattered, default=_product_of_columns

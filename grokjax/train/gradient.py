@@ -57,9 +57,9 @@ def _objective(
 ) -> Callable[[Params], jax.Array]:
     def objective(params: Params) -> jax.Array:
         logits = lane_logits(recipe, lane, params, tokens, key)
-        losses = row_losses(recipe, logits, labels)
+        each = row_losses(recipe, logits, labels)
         # `where`: the loss of a padded row may be anything, and 0 * inf is NaN.
-        data_term = jnp.sum(jnp.where(weights > 0, weights * losses, 0.0))
+        data_term = jnp.sum(jnp.where(weights > 0, weights * each, 0.0))
         return data_term + recipe.evaluate_penalty(params, lane.hyperparameters)
 
     return objective
