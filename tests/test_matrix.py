@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from networks import KEY, SMALL, SumNetwork
 
-from grokjax import kernels, losses, models, optimizers, train
+import grokjax
+from grokjax import kernels, losses, models, optimizers, tasks, train
 from grokjax.models import LSTM, MLP, LinenModel, LogitTable, Mixture, QuadraticMLP, Transformer
 from grokjax.models.protocol import frozen_params
 
@@ -151,3 +152,37 @@ def test_a_step_is_the_same_alone_and_in_any_company(model):
 
 def _second(leaf):
     return np.arange(LANES).reshape(-1, *[1] * (leaf.ndim - 1)) == 1
+
+
+SWEPT = [
+    Transformer(6, layers=1, **SMALL, equation=True),
+    LSTM(6, layers=1, width=8, vocabulary=1),
+    models.with_weight_noise(MLP(5, hidden=(16,), vocabulary=1), 0.01),
+    LinenModel(SumNetwork(5, 8)),
+]
+
+
+@pytest.mark.parametrize("model", SWEPT, ids=["transformer", "lstm", "noisy mlp", "linen"])
+def test_a_lane_of_a_sweep_trains_to_the_same_in_any_company(model):
+    """With minibatches, noise of its own, and a slot that another lane has left."""
+    recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=8)
+    numbers = {name: [0.2, 0.1, 0.0] for name in models.keywords(model)}
+
+    def run(seeds):
+        """The lanes of some of the seeds 0, 1, 2."""
+        columns = {"seed": [0, 1, 2], "alpha": [0.5, 0.8, 0.8], **numbers}
+        lanes = grokjax.zip_lanes(
+            **{name: np.asarray(column)[seeds] for name, column in columns.items()},
+            learning_rate=np.full(len(seeds), 1e-2),
+        )
+        task = tasks.modular_addition(getattr(model, "p", 5))
+        return grokjax.run_sweep(
+            recipe, task, lanes, max_steps=6, eval_every=3, stop=None, slots=2, vectorize=True,
+            devices=jax.devices()[:1], progress=False,
+        )  # fmt: skip
+
+    together, other = run([0, 1, 2]), run([2, 0])
+    loss = np.asarray(together.dataset.train_loss)
+    assert np.all(loss[:, -1] < loss[:, 0])
+    for a, b in zip(jax.tree.leaves(together.params), jax.tree.leaves(other.params), strict=True):
+        np.testing.assert_allclose(np.asarray(a)[[2, 0]], np.asarray(b), rtol=1e-4, atol=1e-5)

@@ -180,9 +180,9 @@ class Store:
     def release(self) -> None:
         """Lets another process work here."""
         if self._lock is not None:
-            (self.directory / "state" / ".writable").unlink(missing_ok=True)
-            for folder in ("segments", "state"):  # of a sweep that had its result already
-                with contextlib.suppress(OSError):  # what is not empty stays
+            with contextlib.suppress(OSError):  # what is not empty, or not ours any more, stays
+                (self.directory / "state" / ".writable").unlink(missing_ok=True)
+                for folder in ("segments", "state"):  # of a sweep that had its result already
                     (self.directory / folder).rmdir()
             (self.directory / ".lock").unlink(missing_ok=True)
             os.close(self._lock)
