@@ -24,7 +24,7 @@ import xarray
 import grokjax
 from experiments.efficiency.common import Network, networks_for
 from grokjax import losses, optimizers, plotting, tasks
-from grokjax.command import Study, experiment, print_table, run_as_command
+from grokjax.command import Study, experiment, print_table, recorded_tables, run_as_command
 from grokjax.critical import SearchInterrupted
 
 
@@ -90,11 +90,13 @@ def critical_alpha(
     dataset.to_netcdf(study.output / "results.nc", engine="h5netcdf")
     with plotting.in_style():
         paths = plotting.save(draw(dataset), study.output, "critical_alpha")
-    print_searches(dataset)
+    with recorded_tables() as tables:
+        print_searches(dataset)
+    record = study.record(study.output, dataset.attrs, tables, paths)
     state = f"interrupted in search {searches.index((p, decay)) + 1} of {len(searches)}"
     if interruption is not None:
         print(state)
-    print(study.output / "results.nc", *paths, sep="\n")
+    print(study.output / "results.nc", record, *paths, sep="\n")
     if interruption is not None:
         raise SearchInterrupted(f"{state}: what was found is in {study.output}.", dataset)
     return dataset

@@ -17,6 +17,7 @@ from grokjax.checks import (
     check_text,
     shown,
 )
+from grokjax.command.record import command_line
 from grokjax.command.sweeps import Study
 
 
@@ -136,12 +137,16 @@ def experiment(
                 else check_option(name, value, kinds[name])
                 for name, value in (values_at(scale, options) | options).items()
             }
+            usual = values_at(scale, options)
+            told = {k: v for k, v in checked.items() if v != usual[k]}
             study = Study(
                 function.__name__,
                 scale,
                 check_path("output", output),
                 None if checkpoints is None else check_path("checkpoints", checkpoints),
                 check_flag("progress", progress),
+                checked,
+                command_line(inspect.getsourcefile(function), scale, told),
             )
             return function(study, **checked)
 

@@ -2,11 +2,14 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from grokjax.command.record import write_record
+from grokjax.command.tables import TableRecord, recorded_tables
 from grokjax.results import SweepResult, concatenate
 from grokjax.sweep import SweepInterrupted, run_sweep
 from grokjax.tasks import Task
@@ -24,6 +27,8 @@ class Study(NamedTuple):
       output: the folder of its results.
       checkpoints: the folder of its checkpoints, or None.
       progress: whether to show how far it is.
+      options: of the experiment itself, all of them.
+      command: that repeats it, without where it writes.
     """
 
     name: str
@@ -31,6 +36,8 @@ class Study(NamedTuple):
     output: pathlib.Path
     checkpoints: pathlib.Path | None
     progress: bool
+    options: Mapping[str, Any] = types.MappingProxyType({})
+    command: str = ""
 
     def sweeps(
         self,
@@ -51,6 +58,23 @@ class Study(NamedTuple):
             with their curves so far; their outcome is "interrupted".
         """
         return Sweeps(self, figures, table, part=part, running=running)
+
+    def record(
+        self,
+        folder: pathlib.Path,
+        attributes: Mapping[str, Any],
+        tables: Sequence[TableRecord],
+        figures: Sequence[pathlib.Path],
+    ) -> pathlib.Path:
+        """Writes what a report was on and what it said, as `record.json`; returns its path.
+
+        Args:
+          folder: of the report.
+          attributes: of its dataset.
+          tables: that it has printed, from `recorded_tables`.
+          figures: that it has drawn.
+        """
+        return write_record(folder, self.command, self.options, attributes, tables, figures)
 
 
 class Sweeps:
@@ -199,14 +223,16 @@ class Sweeps:
             result.dataset.attrs["interrupted"] = 1
         self.result = result
         result.save(self.output)
-        paths = [self.output / "results.nc"]
+        figures: list[pathlib.Path] = []
         for name, draw in self._figures.items():
-            paths += self._tried(interruption, "figure", self._drawn, name, draw) or []
-        if self._table is not None:
-            self._tried(interruption, "table", self._table, result)
+            figures += self._tried(interruption, "figure", self._drawn, name, draw) or []
+        with recorded_tables() as tables:
+            if self._table is not None:
+                self._tried(interruption, "table", self._table, result)
+        record = self.study.record(self.output, result.dataset.attrs, tables, figures)
         if interruption is not None:
             print(f"interrupted {self._where}")
-        for path in paths:
+        for path in (self.output / "results.nc", record, *figures):
             print(path)
         if interruption is not None:
             raise SweepInterrupted(

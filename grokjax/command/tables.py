@@ -1,12 +1,38 @@
 """Tables in a terminal of 80 columns, and the numbers in them."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import contextlib
+import contextvars
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+
+class TableRecord(NamedTuple):
+    """A table that was printed, cell by cell."""
+
+    title: str
+    headings: list[str]
+    rows: list[list[str]]
+
+
+_records: contextvars.ContextVar[list[TableRecord] | None] = contextvars.ContextVar(
+    "records", default=None
+)
+
+
+@contextlib.contextmanager
+def recorded_tables() -> Iterator[list[TableRecord]]:
+    """The tables that are printed in the block, in a list that grows with each."""
+    records: list[TableRecord] = []
+    token = _records.set(records)
+    try:
+        yield records
+    finally:
+        _records.reset(token)
 
 
 def number(x: float) -> str:
@@ -53,6 +79,10 @@ def print_table(
       left: columns that are aligned to the left, from the first on.
       sections: whether a new entry in the first column begins a section.
     """
+    headings, rows = list(headings), [list(map(str, row)) for row in rows]
+    records = _records.get()
+    if records is not None:
+        records.append(TableRecord(title, headings, rows))
     table = Table(
         title=title, box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False
     )
@@ -64,5 +94,5 @@ def print_table(
         if sections and before is not None and row[0] != before:
             table.add_section()
         before = row[0]
-        table.add_row(*map(str, row))
+        table.add_row(*row)
     Console().print(table)
