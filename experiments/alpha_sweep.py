@@ -2,14 +2,14 @@
 
 The question of Gromov 2023 ("Grokking modular arithmetic"), figure 4a.
 
-    python experiments/alpha_sweep.py                 # quick: p = 23, a minute on two cores
-    python experiments/alpha_sweep.py --scale paper   # p = 97, width 500, hours on two cores
+    python experiments/alpha_sweep.py  # quick: p = 23, a minute on two cores
+    python experiments/alpha_sweep.py --scale paper  # p = 97, width 500, hours on two cores
 
 and, for a Transformer, an LSTM or a multilayer perceptron, that of the report "Grokking Phenomenon
 Reproduction", figure 2a:
 
-    python experiments/alpha_sweep.py --model mlp                          # p = 31, 30 s
-    python experiments/alpha_sweep.py --model transformer --scale paper    # p = 97, for a GPU
+    python experiments/alpha_sweep.py --model mlp  # p = 31, 30 s on two cores
+    python experiments/alpha_sweep.py --model transformer --scale paper  # p = 97, for a GPU
 
 Expected: grokking time falls with alpha and diverges at a critical alpha that differs between
 optimizers; momentum and AdamW grok sooner, and at smaller alpha, than gradient descent. The

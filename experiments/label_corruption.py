@@ -33,8 +33,8 @@ PHASES = {
     "partial inversion": "#56B4E9",
     "full inversion": "#009E73",
     "memorization": "#E69F00",
-    "confusion": "#F0E0B0",
-    "forgetting": "#BBBBBB",
+    "confusion": "#CC79A7",
+    "forgetting": "#777777",
 }
 GROUPS = {  # of rows, with the measurement that tells how many get the answer in question
     "test rows: right": "test_accuracy",

@@ -1,6 +1,7 @@
 """A function as a command: its options, its end, and the report on its sweeps."""
 
 import inspect
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import jax
 import numpy as np
 import pytest
 
@@ -415,6 +417,43 @@ def test_sweeps_are_joined_saved_drawn_and_printed(faked, sweep, study, tmp_path
     ]
     assert out[2:5] == ["3", f"{tmp_path / 'results.nc'}", f"{tmp_path / 'study.png'}"]
     assert all(Path(path).exists() for path in out[3:])
+
+
+def test_a_report_leaves_a_record_of_its_command_origin_and_tables(
+    faked, sweep, study, tmp_path, capsys
+):
+    faked(sweep)
+
+    def table(result):
+        command.print_table("the title", ("a", "b"), [(1, "2\n3")])
+
+    study = study._replace(options={"p": 5, "widths": (8, 9)}, command="python x.py --p 5")
+    with study.sweeps(line, table) as sweeps:
+        sweeps.run(None, None, LANES)
+    command.print_table("after the report", ("a",), [])
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["command"] == "python x.py --p 5"
+    assert record["options"] == {"p": 5, "widths": [8, 9]}
+    assert record["tables"] == [
+        {"title": "the title", "headings": ["a", "b"], "rows": [["1", "2\n3"]]}
+    ]
+    assert record["figures"] == ["study.png", "study.svg", "study.pdf"]
+    assert record["date"] == sweep.dataset.attrs["date"]  # of the networks, not of the report
+    assert record["versions"]["jax"] == jax.__version__
+    assert record["interrupted"] is False
+    assert "the" in capsys.readouterr().out  # it is printed too
+
+
+def test_the_command_of_a_run_has_what_differs_from_its_scale():
+    study, _ = every_kind(
+        "paper", rate=0.5, widths=(500, 700), names=("a b",), tests=True, output="elsewhere"
+    )
+    assert study.command == (
+        "python tests/test_command.py --scale paper --widths 500 700 --rate 0.5 "
+        "--names 'a b' --tests"
+    )
+    study, _ = every_kind(kind="b", p=7, rate=7.0)
+    assert study.command == "python tests/test_command.py --p 7 --kind b"
 
 
 def test_a_part_has_a_folder_and_figures_have_names(faked, sweep, study, tmp_path, capsys):

@@ -158,3 +158,11 @@ def test_curves_by_many_numbers_have_a_colour_bar_and_no_bands(two):
 def test_measurements_may_be_named_in_an_array(result):
     names = np.array(["train_loss", "test_loss"])
     assert len(drawn(plotting.curves(result, names).axes[0])) == 2
+
+
+def test_curves_of_nothing_but_step_0_say_that_they_are_empty(result):
+    start = result.dataset.isel(time=[0])
+    (ax,) = plotting.curves(start, ["train_loss"]).axes[:1]
+    assert [text.get_text() for text in ax.texts] == ["nothing was measured\nafter step 0"]
+    (ax,) = plotting.curves(start, ["train_loss"], xscale="linear").axes[:1]
+    assert not ax.texts

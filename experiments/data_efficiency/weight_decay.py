@@ -4,8 +4,8 @@ The weight-decay sweep of section 3.3 of "Grokking Phenomenon Reproduction" by S
 Transformer at alpha = 0.5 under AdamW, with decays from 0 to 1.5, trained on after it has
 generalized. A rollback is a fall of the test accuracy below 50 % after it has been at 99 %.
 
-    python experiments/data_efficiency/weight_decay.py                 # quick: p = 17, 1 minute
-    python experiments/data_efficiency/weight_decay.py --scale paper   # p = 97, for a GPU
+    python experiments/data_efficiency/weight_decay.py  # quick: p = 17, a minute on 2 cores
+    python experiments/data_efficiency/weight_decay.py --scale paper  # p = 97, for a GPU
 
 At paper scale a step of one network takes 30 ms of a CPU core, and there are 28 networks of 1e5
 steps: 23 core hours.

@@ -6,8 +6,8 @@ critical dataset size in its section 4.2. Its figure 9 puts it at 0.27, and figu
 report, "Grokking Phenomenon Reproduction" by Sha, Wu and Yue, at 0.33, for p = 97 and other
 budgets. With and without weight decay, about which the two contradict each other.
 
-    python experiments/efficiency/critical_alpha.py                  # quick: p to 23, a minute
-    python experiments/efficiency/critical_alpha.py --scale paper    # p to 97: for a GPU
+    python experiments/efficiency/critical_alpha.py  # quick: p to 23, a minute on 2 cores
+    python experiments/efficiency/critical_alpha.py --scale paper  # p to 97: for a GPU
 
 Expected: the critical alpha falls with p. If the rows that are needed grow like p log p, as for
 covering all residues, `critical * p / log p` is constant; it is printed. A network that has not
@@ -96,7 +96,7 @@ def critical_alpha(
     state = f"interrupted in search {searches.index((p, decay)) + 1} of {len(searches)}"
     if interruption is not None:
         print(state)
-    print(study.output / "results.nc", record, *paths, sep="\n")
+    print(study.output / "results.nc", *paths, record, sep="\n")
     if interruption is not None:
         raise SearchInterrupted(f"{state}: what was found is in {study.output}.", dataset)
     return dataset

@@ -84,7 +84,7 @@ def _parsed(function: Callable[..., Any]) -> tuple[Callable[[], Any], bool]:
     if twice := [text for text in given if given.count(text) > 1]:
         raise ValueError(f"{twice[0]} is given twice; give it once, with all of its values.")
     signature = _at_scale(function)
-    parameters = [*signature.parameters.values(), CACHE]
+    parameters = [*map(_without_none, signature.parameters.values()), CACHE]
     signature = signature.replace(parameters=parameters)
     options = ["--" + name.replace("_", "-") for name in signature.parameters]
     known = {*options, *("--no-" + text[2:] for text in options), "--help"}
@@ -115,6 +115,18 @@ def _parsed(function: Callable[..., Any]) -> tuple[Callable[[], Any], bool]:
             first = "\n".join(lines).strip().split("\n\n")[0]
             _fail(re.sub(r"\s+", " ", first))
         raise
+
+
+def _without_none(parameter: inspect.Parameter) -> inspect.Parameter:
+    """An option whose help says neither that it may be None nor that this is its default."""
+    kinds = [kind for kind in typing.get_args(parameter.annotation) if kind is not type(None)]
+    if parameter.default is not None or len(kinds) != 1:
+        return parameter
+    several = typing.get_origin(kinds[0]) is tuple
+    name = (typing.get_args(kinds[0])[0] if several else kinds[0]).__name__.upper()
+    metavar = f"[{name} [{name} ...]]" if several else name
+    plain = tyro.conf.arg(help_behavior_hint="", metavar=metavar)
+    return parameter.replace(annotation=typing.Annotated[parameter.annotation, plain])
 
 
 def _about(function: Callable[..., Any]) -> str:

@@ -232,7 +232,7 @@ class Sweeps:
         record = self.study.record(self.output, result.dataset.attrs, tables, figures)
         if interruption is not None:
             print(f"interrupted {self._where}")
-        for path in (self.output / "results.nc", record, *figures):
+        for path in (self.output / "results.nc", *figures, record):
             print(path)
         if interruption is not None:
             raise SweepInterrupted(

@@ -27,6 +27,7 @@ from grokjax.plotting.lanes import (
 )
 from grokjax.plotting.legends import add_key, add_median_key, chance_line, legend_above
 from grokjax.plotting.style import (
+    GREY,
     PALETTE,
     TEST,
     TRAIN,
@@ -97,11 +98,13 @@ def curves(
     figure, ax = axes_or_new(ax)
     ax.set(xlabel="step", xscale=xscale, yscale=yscale)
     lines = _lines(names, len(groups), by is not None)
+    points = 0
     named = [long_name(dataset, name) for name in names]
     for value, lanes in groups.items():
         for i, name in enumerate(names):
             step, middle, low, high = over_lanes(lanes, name)
             there = slice(np.searchsorted(step, 0, "right") if xscale == "log" else 0, None)
+            points += len(step[there])
             colour = PALETTE[i % len(PALETTE)] if colours is None else colours.of(value)
             label = named[i] if colours is None else None
             ax.plot(step[there], middle[there], color=colour, label=label, **lines[i])
@@ -114,6 +117,9 @@ def curves(
         if len(names) > 1:
             for name, line in zip(_without(named, ylabel), lines, strict=True):
                 add_key(ax, name, **line)
+    if not points:
+        middle_of_it = {"transform": ax.transAxes, "ha": "center", "va": "center", "color": GREY}
+        ax.text(0.5, 0.5, "nothing was measured\nafter step 0", **middle_of_it)
     _finish(ax, dataset, names, several, banded)
     ax.set_ylabel(ylabel or (named[0] if len(names) == 1 else ""))
     if legend:
