@@ -86,7 +86,7 @@ def test_batch_sizes_are_few_and_tight():
     assert len(set(sizes)) == 16
 
 
-@pytest.mark.parametrize("p", [5, 23, 97])
+@pytest.mark.parametrize("p", [11, 23, 97])
 def test_padded_sizes_are_few_and_tight(recipe, p):
     task = tasks.modular_addition(p)
     counts = [tasks.num_train_rows(task, a) for a in np.linspace(0.1, 0.95, 200)]
@@ -94,6 +94,17 @@ def test_padded_sizes_are_few_and_tight(recipe, p):
     assert all(n <= size <= task.num_rows for n, size in zip(counts, sizes, strict=True))
     assert max(size / n for n, size in zip(counts, sizes, strict=True)) < 1.5
     assert len(set(sizes)) <= 10
+
+
+@pytest.mark.parametrize("p", [5, 10])
+def test_a_small_table_has_one_padded_size_for_every_alpha(recipe, p):
+    task = tasks.modular_addition(p)
+    counts = np.array([tasks.num_train_rows(task, a) for a in (0.1, 0.5, 0.9)])
+    assert train.padded_rows(recipe, task, train.Lane(0, 0, 0, counts, {})).tolist() == [p * p] * 3
+    sizes = np.array([4, 512, train.FULL_BATCH])  # at most half of the rows in a minibatch
+    lanes = train.Lane(0, 0, 0, counts, {}, batch_size=sizes)
+    expected = [4, (p * p + 1) // 2, p * p]
+    assert train.padded_rows(recipe, task, lanes).tolist() == expected
 
 
 def test_minibatches_of_full_size_are_not_padded(recipe):

@@ -17,6 +17,7 @@ from grokjax.train.lane import Lane, batch_size, step_rows
 from grokjax.train.recipe import BUILT_IN, FULL_BATCH, SEEDS, Recipe
 
 Lanes = dict[str, np.ndarray]
+SMALL_TABLE = 100  # rows
 
 
 def grid(**columns: Any) -> Lanes:
@@ -233,8 +234,13 @@ def padded_rows(recipe: Recipe, task: Task, lanes: Lane) -> np.ndarray:
     """What the rows of each lane's step are padded to, int[L]: fixed fractions of the table.
 
     The fractions are 1, 3/4, 5/8, 1/2, 3/8, 1/4, 3/16, 1/8, ...: few sizes, so few compilations,
-    and a tenth of padding on the usual grids of alpha. Minibatches of full size need none.
+    and a tenth of padding on the usual grids of alpha. A table of at most `SMALL_TABLE` rows has one
+    size, all of them: such a step costs less than the compilation of another one. Minibatches of
+    full size need no padding.
     """
+    if task.num_rows <= SMALL_TABLE:
+        every = np.full_like(lanes.num_train, task.num_rows)
+        return step_rows(recipe, lanes._replace(num_train=every), xp=np)
     halvings = [(n, 8 * 2**k) for k in range(task.num_rows.bit_length()) for n in (4, 3)]
     fractions = [(8, 8), (6, 8), (5, 8), *halvings]
     sizes = np.unique([-(-task.num_rows * n // whole) for n, whole in fractions])
