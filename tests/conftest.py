@@ -1,5 +1,6 @@
 """One small sweep that many tests look at, four simulated devices, and a compilation cache."""
 
+import contextlib
 import importlib.metadata
 import os
 from pathlib import Path
@@ -31,6 +32,7 @@ from grokjax import command, critical, losses, measures, models, optimizers, tas
 from grokjax import sweep as sweep_module
 from grokjax.sweep.ledger import Ledger
 from grokjax.sweep.plan import make_plan
+from grokjax.train import table
 
 P = 11
 
@@ -68,7 +70,22 @@ def lanes():
 
 @pytest.fixture(scope="session")
 def sweep(recipe, task, lanes):
-    return grokjax.run_sweep(recipe, task, lanes, max_steps=400, eval_every=20, progress=False)
+    with sizes_for_each_alpha():
+        return grokjax.run_sweep(recipe, task, lanes, max_steps=400, eval_every=20, progress=False)
+
+
+@pytest.fixture(scope="module")
+def several_sizes():
+    with sizes_for_each_alpha():
+        yield
+
+
+@contextlib.contextmanager
+def sizes_for_each_alpha():
+    """As for a large table, rows are padded to a size for each alpha: see `SMALL_TABLE`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "SMALL_TABLE", 0)
+        yield
 
 
 def untrained_sweep(recipe, task, lanes, *, directory=None, progress=True, slots="auto", **options):

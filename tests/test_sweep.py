@@ -19,6 +19,7 @@ from grokjax.sweep.plan import make_plan
 from grokjax.sweep.store import Store
 from grokjax.train import check_lanes, grid, zip_lanes
 
+pytestmark = pytest.mark.usefixtures("several_sizes")
 SETTINGS = {"max_steps": 400, "eval_every": 20, "progress": False}
 
 

@@ -17,7 +17,7 @@ from grokjax.train.lane import Lane, batch_size, step_rows
 from grokjax.train.recipe import BUILT_IN, FULL_BATCH, SEEDS, Recipe
 
 Lanes = dict[str, np.ndarray]
-SMALL_TABLE = 100  # rows
+SMALL_TABLE = 128  # rows
 
 
 def grid(**columns: Any) -> Lanes:
