@@ -3,6 +3,7 @@
 One file a figure, `NAME.json`, beside its picture, `NAME.png`:
 
 - `figure`, `source`, `title`: what it is; `source` is one of `SOURCES`.
+- `picture`, `picture_of`: the name of the picture, and the command that drew it, where it is known.
 - `claim`: what the source says, or what was asked where there is none.
 - `verdict`: how that compares with what came out; it begins with one of `VERDICTS`.
 - `runs`: the records that experiments wrote (`record.json` in the folder of their results), each
@@ -50,7 +51,7 @@ def add(
 ) -> pathlib.Path:
     """The file of an entry, which has taken in the record of a run and its picture.
 
-    The record takes the place of an earlier one of the same command, with what was said of it.
+    The record takes the place of an earlier one of the same command and part, with what was said.
 
     Args:
       name: of the entry; a new one is begun where there is none.
@@ -74,14 +75,15 @@ def add(
     entry = json.loads(path.read_text("utf-8")) if path.is_file() else empty
     pictures = [x for x in record.pop("figures") if x.endswith(".png")]
     runs = entry.setdefault("runs", [])
-    place = [i for i, run in enumerate(runs) if run["command"] == record["command"]]
+    of = lambda run: (run["command"], run.get("part", ""))
+    place = [i for i, run in enumerate(runs) if of(run) == of(record)]
     kept = {"found": runs[place[0]]["found"] if place else ""}
     begin = place[0] if place else len(runs)
     runs[begin : begin + 1] = [kept | record]
     if figure != "" and pictures:
         chosen = f"{figure}.png" if figure else pictures[0]
         (folder / f"{name}.png").write_bytes(small_picture(results / chosen))
-        entry["picture"] = f"{name}.png"
+        entry["picture"], entry["picture_of"] = f"{name}.png", record["command"]
     path.write_text(json.dumps(entry, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
@@ -158,6 +160,8 @@ def _section(entry: dict[str, Any]) -> str:
     lines = [f"### {entry['figure']}: {entry['title']}"]
     if entry.get("picture"):
         lines.append(f"![{entry['figure']}: {entry['title']}](../reproductions/{entry['picture']})")
+        if len(entry["runs"]) > 1 and "picture_of" in entry:
+            lines.append(f"The picture is of `{entry['picture_of']}`.")
     asked = "Question" if entry["source"] == "grokjax" else "Claim"
     lines.append(f"**{asked}.** {entry['claim']}")
     lines += [_run(run) for run in entry["runs"]]

@@ -432,7 +432,7 @@ def test_a_report_leaves_a_record_of_its_command_origin_and_tables(
         sweeps.run(None, None, LANES)
     command.print_table("after the report", ("a",), [])
     record = json.loads((tmp_path / "record.json").read_text())
-    assert record["command"] == "python x.py --p 5"
+    assert (record["command"], record["part"]) == ("python x.py --p 5", "")
     assert record["options"] == {"p": 5, "widths": [8, 9]}
     assert record["tables"] == [
         {"title": "the title", "headings": ["a", "b"], "rows": [["1", "2\n3"]]}
@@ -461,6 +461,7 @@ def test_a_part_has_a_folder_and_figures_have_names(faked, sweep, study, tmp_pat
     with study._replace(progress=False).sweeps({"a": line, "b": line}, None, part="x") as sweeps:
         sweeps.run(None, None, LANES, title="not shown")
     assert {"results.nc", "a.png", "b.svg"} <= {path.name for path in (tmp_path / "x").iterdir()}
+    assert json.loads((tmp_path / "x" / "record.json").read_text())["part"] == "x"
     assert "not shown" not in capsys.readouterr().out
 
 

@@ -15,6 +15,7 @@ from grokjax.results.environment import PACKAGES
 def write_record(
     folder: pathlib.Path,
     command: str,
+    part: str,
     options: Mapping[str, Any],
     attributes: Mapping[str, Any],
     tables: Sequence[TableRecord],
@@ -27,6 +28,7 @@ def write_record(
     Args:
       folder: of the run's results, where the record is written.
       command: that repeats the run.
+      part: of the run, where it has several reports.
       options: of the experiment, all of them.
       attributes: of the run's dataset. What they say of versions, device and date is about the
         networks, which may be older than this process.
@@ -37,6 +39,7 @@ def write_record(
     versions = {name: origin[name] for name in (*PACKAGES, "python")}
     record = {
         "command": command,
+        "part": part,
         "options": options,
         "date": str(origin["date"]),
         "hardware": hardware(origin),

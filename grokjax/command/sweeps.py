@@ -74,7 +74,10 @@ class Study(NamedTuple):
           tables: that it has printed, from `recorded_tables`.
           figures: that it has drawn.
         """
-        return write_record(folder, self.command, self.options, attributes, tables, figures)
+        part = "" if folder == self.output else folder.relative_to(self.output).as_posix()
+        return write_record(
+            folder, self.command, part, self.options, attributes, tables, figures
+        )
 
 
 class Sweeps:
