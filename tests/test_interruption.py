@@ -8,8 +8,6 @@ import random
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -18,23 +16,14 @@ import interrupted
 import jax
 import numpy as np
 import pytest
+from forked import Forked
 
 import grokjax
 from grokjax import SweepInterrupted
 from grokjax.sweep import run
 from grokjax.sweep.store import Store
 
-SCRIPT = Path(__file__).with_name("interrupted.py")
 SHORT = {"max_steps": 600}
-
-
-def start(directory, *flags):
-    return subprocess.Popen(
-        [sys.executable, SCRIPT, directory, *map(str, flags)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def finish(*processes):
@@ -119,13 +108,13 @@ def test_killed_again_and_again_the_result_is_the_same(tmp_path, whole, vectoriz
     flags = ["--every", 0.3, *(["--vectorize"] if vectorize else [])]
     killed = 0
     for _ in range(4):
-        process = start(tmp_path, *flags)
-        time.sleep(moments.uniform(1.5, 8))
+        process = Forked(tmp_path, *flags)
+        time.sleep(moments.uniform(0.5, 5))
         killed += process.poll() is None
         process.kill()
         process.communicate()
     assert killed
-    finish(start(tmp_path, *flags))
+    finish(Forked(tmp_path, *flags))
     assert_same(grokjax.load_result(tmp_path), whole)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "carry.nc", "config.json", "params.nc", "results.nc", "sweep.json"
@@ -269,7 +258,7 @@ def test_a_signal_after_the_last_round_is_told_and_the_result_is_whole(tmp_path,
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_signals_interrupt_a_real_process_which_then_goes_on(tmp_path, short, name):
     flags = ["--max-steps", 600]
-    process = start(tmp_path, *flags, "--slow", 0.05)
+    process = Forked(tmp_path, *flags, "--slow", 0.05)
     assert process.stdout.readline() == "measured\n"
     process.send_signal(getattr(signal, name))
     _, err = process.communicate(timeout=120)
@@ -277,7 +266,7 @@ def test_signals_interrupt_a_real_process_which_then_goes_on(tmp_path, short, na
     assert "interrupted with" in err
     assert "goes on" in err
     if name == "SIGTERM":  # what a cluster sends before it takes the machine away
-        finish(start(tmp_path, *flags))
+        finish(Forked(tmp_path, *flags))
         assert_same(grokjax.load_result(tmp_path), short)
 
 
@@ -451,7 +440,7 @@ def two_processes(directory, *flags):
         probe.bind(("localhost", 0))
         address = f"localhost:{probe.getsockname()[1]}"
     return [
-        start(directory, "--devices", 1, "--processes", address, rank, *flags) for rank in range(2)
+        Forked(directory, "--devices", 1, "--processes", address, rank, *flags) for rank in range(2)
     ]
 
 

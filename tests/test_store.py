@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 
 import interrupted
 import jax
 import numpy as np
 import pytest
+from forked import Forked
 from test_interruption import (  # noqa: F401  interrupt and short are fixtures
     SHORT,
     Crash,
@@ -128,10 +127,7 @@ def test_a_directory_that_a_result_was_saved_in_is_not_adopted(tmp_path):
 
 
 def test_one_process_works_in_a_directory_and_another_is_told(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, interrupted.__file__, tmp_path, "--slow", "0.05", "--max-steps", "600"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = Forked(tmp_path, "--slow", 0.05, "--max-steps", 600)
     assert process.stdout.readline() == "measured\n"
     with pytest.raises(ValueError, match=rf"in use by process {process.pid} on .*; wait until"):
         interrupted.run(tmp_path, **SHORT, devices=two_devices())
