@@ -24,7 +24,7 @@ import numpy as np
 import grokjax
 from experiments.common import adamw, gradient_descent
 from grokjax import losses, models, optimizers, plotting, survival, tasks
-from grokjax.command import Study, choose, experiment, print_table, run_as_command
+from grokjax.command import Study, choose, experiment, print_line, print_table, run_as_command
 from grokjax.train import Recipe
 
 ModelName = Literal["quadratic", "transformer", "lstm", "mlp"]
@@ -168,7 +168,7 @@ def print_steps(result: grokjax.SweepResult) -> None:
         sections=True,
     )
     cost = result.dataset.attrs
-    print(
+    print_line(
         f"{result.dataset.sizes['lane']} networks, {cost['lane_steps']:,} training steps in "
         f"{cost['wall_seconds']:.0f} s on {cost['device_count']} x {cost['device']}; "
         f"{cost['slot_steps'] / cost['lane_steps']:.2f} steps executed for each one used, "

@@ -7,8 +7,8 @@ One file a figure, `NAME.json`, beside its picture, `NAME.png`:
 - `claim`: what the source says, or what was asked where there is none.
 - `verdict`: how that compares with what came out; it begins with one of `VERDICTS`.
 - `runs`: the records that experiments wrote (`record.json` in the folder of their results), each
-  with `found`, what it says in prose. Numbers in prose are those of the record's tables and options.
-  A run from before there were records has no tables; its numbers were written down by hand.
+  with `found`, what it says in prose, of whose numbers each is in the record's tables or options. A
+  run from before there were records has no tables; its numbers were written down by hand.
 - `notes`: what else a reader should know, such as what was changed after a result had been seen.
 
     python -m reproductions add NAME results/FOLDER    # takes the record and the picture of a run
@@ -183,6 +183,9 @@ def _run(run: dict[str, Any]) -> str:
         where += "; written down by hand"
     lines = [f"**Found** by `{run['command']}` ({where}). {run['found']}"]
     for table in run["tables"]:
+        if not table["headings"]:
+            lines.append(f"*{table['title'][0].upper()}{table['title'][1:]}.*")
+            continue
         rows = [table["headings"], ["---"] * len(table["headings"]), *table["rows"]]
         cells = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
         title = f"<details><summary>{table['title'] or 'Table'}</summary>"

@@ -20,7 +20,15 @@ import numpy as np
 import grokjax
 from experiments.efficiency.common import Network, networks_for
 from grokjax import losses, optimizers, plotting, survival, tasks
-from grokjax.command import Study, experiment, number, print_table, run_as_command, spread
+from grokjax.command import (
+    Study,
+    experiment,
+    number,
+    print_line,
+    print_table,
+    run_as_command,
+    spread,
+)
 from grokjax.models import LogitTable, Mixture
 from grokjax.sweep import log_spaced
 
@@ -189,7 +197,7 @@ def print_losses(result: grokjax.SweepResult) -> None:
     )
     for name in BACKBONES:
         alone = [lanes.dataset[f"{name}_test_accuracy"][0] for _, lanes in result.groups("seed")]
-        print(f"test accuracy of the {name} network alone: {spread(alone)}")
+        print_line(f"test accuracy of the {name} network alone: {spread(alone)}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import xarray
 import grokjax
 from experiments.efficiency.common import Network, networks_for
 from grokjax import losses, measures, optimizers, plotting, tasks
-from grokjax.command import Study, experiment, number, print_table, run_as_command
+from grokjax.command import Study, experiment, number, print_line, print_table, run_as_command
 
 DECAYS = {
     ("quick", "l2"): (3e-5, 1e-4, 3e-4, 1e-3),
@@ -224,15 +224,15 @@ def print_norms(result: grokjax.SweepResult, logit: float | None = None) -> None
         [(f"{a:.2f}", f"{round(a * size):,}", *cells) for a, cells in interval.items()],
     )
     if np.isfinite(alpha := crossing(values)):
-        print(f"memorizing and generalizing need the same norm at alpha = {alpha:.2f}")
+        print_line(f"memorizing and generalizing need the same norm at alpha = {alpha:.2f}")
     for kind in KINDS:
         exponents = growth(values.sel(kind=kind))
         if exponents.size:
             text = interval_text(exponents)
-            print(f"{kind}: norm ~ rows^e with e = {text}, {exponents.size} seeds")
+            print_line(f"{kind}: norm ~ rows^e with e = {text}, {exponents.size} seeds")
     still = sum(len(x) for (kind, *_), (x, _) in curves(result).items() if kind == "generalizing")
     true = int((dataset.label_noise == 0).sum())
-    print(f"{still} of {true} networks with true labels still generalize")
+    print_line(f"{still} of {true} networks with true labels still generalize")
 
 
 def crossing(values: xarray.DataArray) -> float:

@@ -17,7 +17,15 @@ import numpy as np
 import grokjax
 from experiments.efficiency.common import networks_for
 from grokjax import losses, optimizers, plotting, tasks
-from grokjax.command import Study, choose, experiment, print_table, run_as_command, spread
+from grokjax.command import (
+    Study,
+    choose,
+    experiment,
+    print_line,
+    print_table,
+    run_as_command,
+    spread,
+)
 
 
 @experiment(
@@ -150,7 +158,7 @@ def print_accuracies(result: grokjax.SweepResult) -> None:
         sections=True,
     )
     first = dataset.test_accuracy.values[:, 0]
-    print(f"test accuracy at the cut: {spread(first, '.3f')}")
+    print_line(f"test accuracy at the cut: {spread(first, '.3f')}")
 
 
 if __name__ == "__main__":

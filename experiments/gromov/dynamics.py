@@ -19,7 +19,7 @@ import xarray
 import grokjax
 from experiments.common import gradient_descent
 from grokjax import measures, plotting, tasks
-from grokjax.command import Study, experiment, number, print_table, run_as_command
+from grokjax.command import Study, experiment, number, print_line, print_table, run_as_command
 
 
 @experiment(
@@ -140,7 +140,7 @@ def print_edge(result: grokjax.SweepResult) -> None:
     """Which of the larger learning rates diverged, and when."""
     for rate, lane in result.groups("learning_rate"):
         outcome, step = lane.dataset.outcome.item(), lane.dataset.final_step.item()
-        print(f"learning rate {number(rate)}: {outcome} after {step} steps")
+        print_line(f"learning rate {number(rate)}: {outcome} after {step} steps")
 
 
 if __name__ == "__main__":

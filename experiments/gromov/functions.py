@@ -21,7 +21,16 @@ import numpy as np
 import grokjax
 from experiments.common import adamw
 from grokjax import analytic, plotting, tasks
-from grokjax.command import Study, choose, experiment, number, print_table, run_as_command, spread
+from grokjax.command import (
+    Study,
+    choose,
+    experiment,
+    number,
+    print_line,
+    print_table,
+    run_as_command,
+    spread,
+)
 
 
 class Function(NamedTuple):
@@ -162,7 +171,7 @@ def table(result: grokjax.SweepResult) -> None:
         rows,
         left=2,
     )
-    print("loss gap: test loss over training loss")
+    print_line("loss gap: test loss over training loss")
 
 
 if __name__ == "__main__":

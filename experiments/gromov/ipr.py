@@ -18,7 +18,7 @@ import xarray
 import grokjax
 from experiments.common import adamw
 from grokjax import measures, plotting, spectral, tasks
-from grokjax.command import Study, experiment, print_table, run_as_command, spread
+from grokjax.command import Study, experiment, print_line, print_table, run_as_command, spread
 
 REGIMES = ("slow", "transition", "fast", "saturation")
 EDGES = ("test accuracy last below 5 %", "grokking step", "nine tenths of the IPR's rise")
@@ -115,9 +115,9 @@ def table(result: grokjax.SweepResult) -> None:
         ("regime", "from step", "to step", "IPR per 100 steps", "IPR at its end"),
         ((name, *(spread(x.sel(regime=name), lines=True) for x in columns)) for name in REGIMES),
     )
-    print(f"steepest at step {spread(found.steepest)}")
+    print_line(f"steepest at step {spread(found.steepest)}")
     first = spread(dataset.ipr.isel(time=0))
-    print(f"IPR at the start {first}, of the analytic weights {spectral.cosine_ipr():g}")
+    print_line(f"IPR at the start {first}, of the analytic weights {spectral.cosine_ipr():g}")
 
 
 if __name__ == "__main__":

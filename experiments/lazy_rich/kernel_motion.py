@@ -27,7 +27,7 @@ import xarray
 import grokjax
 from experiments.common import adamw, gradient_descent
 from grokjax import kernels, losses, plotting, tasks
-from grokjax.command import Study, experiment, number, print_table, run_as_command
+from grokjax.command import Study, experiment, number, print_line, print_table, run_as_command
 from grokjax.measures import masked_mean
 from grokjax.models import QuadraticMLP
 from grokjax.sweep import log_spaced
@@ -235,7 +235,7 @@ def print_checkpoints(result: grokjax.SweepResult) -> None:
             ("", *CHECKPOINTS),
             [(text, *map(cell, x * table[name].values)) for text, (name, x) in rows.items()],
         )
-        print(f"a random direction is inside the span to {table.random_span_fraction:.3f}")
+        print_line(f"a random direction is inside the span to {table.random_span_fraction:.3f}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,15 @@ import xarray
 
 import grokjax
 from grokjax import kernels, losses, optimizers, plotting, survival, tasks
-from grokjax.command import Bounds, Study, experiment, number, print_table, run_as_command
+from grokjax.command import (
+    Bounds,
+    Study,
+    experiment,
+    number,
+    print_line,
+    print_table,
+    run_as_command,
+)
 from grokjax.models import QuadraticMLP
 from grokjax.sweep import log_spaced
 
@@ -170,7 +178,7 @@ def print_delays(result: grokjax.SweepResult) -> None:
     )
     accuracy = dataset.kernel_test_accuracy.mean().item()
     loss = (dataset.kernel_test_loss / dataset.test_loss.isel(time=0)).mean().item()
-    print(
+    print_line(
         "kernel regression with the initial features: "
         f"test accuracy {accuracy:.3f},\ntest loss / initial {loss:.3f}"
     )

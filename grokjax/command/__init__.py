@@ -16,7 +16,7 @@
 from grokjax.command.options import Bounds, Count, Share, check_option, choose, experiment
 from grokjax.command.run import cores, run_as_command
 from grokjax.command.sweeps import Study, Sweeps
-from grokjax.command.tables import number, print_table, recorded_tables, spread
+from grokjax.command.tables import number, print_line, print_table, recorded_tables, spread
 
 __all__ = [
     "Bounds",
@@ -29,6 +29,7 @@ __all__ = [
     "cores",
     "experiment",
     "number",
+    "print_line",
     "print_table",
     "recorded_tables",
     "run_as_command",

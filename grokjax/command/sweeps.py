@@ -75,9 +75,7 @@ class Study(NamedTuple):
           figures: that it has drawn.
         """
         part = "" if folder == self.output else folder.relative_to(self.output).as_posix()
-        return write_record(
-            folder, self.command, part, self.options, attributes, tables, figures
-        )
+        return write_record(folder, self.command, part, self.options, attributes, tables, figures)
 
 
 class Sweeps:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 
 class TableRecord(NamedTuple):
-    """A table that was printed, cell by cell."""
+    """A table that was printed, cell by cell; or a line of text, as a title without a table."""
 
     title: str
     headings: list[str]
@@ -33,6 +33,18 @@ def recorded_tables() -> Iterator[list[TableRecord]]:
         yield records
     finally:
         _records.reset(token)
+
+
+def print_line(text: str) -> None:
+    """Prints a line of text about what a table shows, which is recorded with the tables."""
+    _record(TableRecord(text, [], []))
+    print(text)
+
+
+def _record(table: TableRecord) -> None:
+    records = _records.get()
+    if records is not None:
+        records.append(table)
 
 
 def number(x: float) -> str:
@@ -80,9 +92,7 @@ def print_table(
       sections: whether a new entry in the first column begins a section.
     """
     headings, rows = list(headings), [list(map(str, row)) for row in rows]
-    records = _records.get()
-    if records is not None:
-        records.append(TableRecord(title, headings, rows))
+    _record(TableRecord(title, headings, rows))
     table = Table(
         title=title, box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False
     )
