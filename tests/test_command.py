@@ -1,5 +1,6 @@
 """A function as a command: its options, its end, and the report on its sweeps."""
 
+import importlib.util
 import inspect
 import json
 import os
@@ -110,6 +111,7 @@ def test_options_of_every_kind_are_taken():
         ({"scale": "large"}, 'scale must be "quick" or "paper"'),
         ({"alpha": 0.5}, "every_kind has no option 'alpha'; it has p, widths"),
         ({"progress": "no"}, "progress must be True or False"),
+        ({"report": 1}, "report must be True or False"),
         ({"output": ""}, "output"),
     ],
 )
@@ -140,7 +142,7 @@ def test_the_help_of_an_experiment_has_every_scale(run):
 def test_the_signature_of_an_experiment_is_that_of_its_quick_scale():
     parameters = inspect.signature(every_kind).parameters
     assert next(iter(parameters)) == "scale"
-    assert list(parameters)[-3:] == ["output", "checkpoints", "progress"]
+    assert list(parameters)[-3:] == ["checkpoints", "progress", "report"]
     assert parameters["p"].default == 5
     assert "Returns:\n  What it was given." in every_kind.__doc__
 
@@ -454,6 +456,34 @@ def test_the_command_of_a_run_has_what_differs_from_its_scale():
     )
     study, _ = every_kind(kind="b", p=7, rate=7.0)
     assert study.command == "python tests/test_command.py --p 7 --kind b"
+
+
+def test_a_report_writes_a_page_for_a_browser(faked, sweep, study, tmp_path, capsys):
+    pytest.importorskip("altair")
+    faked(sweep)
+    with study._replace(report=True, name="a_study").sweeps(line, None) as sweeps:
+        sweeps.run(None, None, LANES)
+    assert "<title>a study</title>" in (tmp_path / "report.html").read_text()
+    assert f"{tmp_path / 'report.html'}\n" in capsys.readouterr().out
+
+
+def test_an_experiment_without_networks_offers_no_page():
+    @command.experiment(pages=False)
+    def counting(study: command.Study, *, p: int = 5) -> int:
+        """Counts."""
+        return p
+
+    assert "report" not in inspect.signature(counting).parameters
+    assert "report" not in counting.__doc__
+    assert counting() == 5
+    with pytest.raises(ValueError, match="counting keeps no networks"):
+        counting(report=True)
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_training(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"needs altair; pip install \"grokjax\[report\]\""):
+        every_kind(report=True)
 
 
 def test_a_part_has_a_folder_and_figures_have_names(faked, sweep, study, tmp_path, capsys):

@@ -30,6 +30,7 @@ from grokjax.critical import SearchInterrupted
 
 @experiment(
     "efficiency_critical_alpha",
+    pages=False,
     paper={
         "moduli": (11, 17, 23, 31, 43, 59, 79, 97), "decays": (0.0, 5.0), "tolerance": 0.02,
         "max_lanes": 200, "max_steps": 3000,

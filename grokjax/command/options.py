@@ -1,6 +1,7 @@
 """The options of an experiment: one typed function, its scales, and what its help says."""
 
 import functools
+import importlib.util
 import inspect
 import pathlib
 import re
@@ -56,6 +57,7 @@ COMMON = {
     "checkpoints": "folder to keep checkpoints in: the same command goes on from them after an "
     "interruption, and trains only what is new.",
     "progress": "show how far the sweeps are, in a terminal.",
+    "report": "write a page of the sweeps too, report.html, which any browser opens.",
 }
 
 
@@ -63,6 +65,7 @@ def experiment(
     folder: str | None = None,
     *,
     cases: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] | None = None,
+    pages: bool = True,
     **scales: Mapping[str, Any],
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A function as an experiment: with a scale, an output folder, checkpoints and progress.
@@ -83,6 +86,7 @@ def experiment(
       folder: where results go, below `results/`; by default the function's name.
       cases: what the scales are when an option has a certain value, as in
         `{"model": {"mlp": {"quick": {"p": 31}, "paper": {"p": 97}}}}`.
+      pages: whether there are sweeps to write a page of, with the option `report`.
       **scales: what each further scale sets differently.
 
     Returns:
@@ -124,9 +128,12 @@ def experiment(
             output: Any = home,
             checkpoints: Any = None,
             progress: bool = True,
+            report: bool = False,
             **options: Any,
         ) -> Any:
             check_choice("scale", scale, ("quick", *scales))
+            if check_flag("report", report):
+                _check_pages(function.__name__, pages)
             if unknown := [name for name in options if name not in own]:
                 raise ValueError(
                     f"{function.__name__} has no option {unknown[0]!r}; it has {', '.join(own)}."
@@ -145,6 +152,7 @@ def experiment(
                 check_path("output", output),
                 None if checkpoints is None else check_path("checkpoints", checkpoints),
                 check_flag("progress", progress),
+                report,
                 checked,
                 command_line(inspect.getsourcefile(function), scale, told),
             )
@@ -156,6 +164,7 @@ def experiment(
             inspect.Parameter("output", keyword, default=home, annotation=pathlib.Path),
             inspect.Parameter("checkpoints", keyword, default=None, annotation=pathlib.Path | None),
             inspect.Parameter("progress", keyword, default=True, annotation=bool),
+            *([inspect.Parameter("report", keyword, default=False, annotation=bool)] * pages),
         ]
         first = inspect.Parameter(
             "scale",
@@ -168,7 +177,8 @@ def experiment(
         made: Any = call
         made.__signature__ = signature.replace(return_annotation=kinds.get("return", Any))
         made.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
-        made.__doc__ = _documented(inspect.getdoc(function) or "", list(own), scales)
+        usual = {name: text for name, text in COMMON.items() if pages or name != "report"}
+        made.__doc__ = _documented(inspect.getdoc(function) or "", list(own), scales, usual)
         made.values_at = values_at
         return made
 
@@ -212,6 +222,16 @@ def check_option(name: str, value: Any, kind: Any) -> Any:
     return check_text(name, value, "a name") if kind is str else value
 
 
+def _check_pages(name: str, pages: bool) -> None:
+    """That a page can be written, before anything is trained."""
+    if not pages:
+        raise ValueError(f"{name} keeps no networks, of which there could be a page; omit report.")
+    if missing := [x for x in ("altair", "vl_convert") if importlib.util.find_spec(x) is None]:
+        raise ValueError(
+            f'a page needs {missing[0]}; pip install "grokjax[report]" installs it, or omit report.'
+        )
+
+
 def choose(what: str, names: Sequence[str], known: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of things that there are.
 
@@ -248,7 +268,9 @@ def _check_entries(name: str, values: Any, kinds: tuple[Any, ...]) -> tuple[Any,
     return checked
 
 
-def _documented(doc: str, own: list[str], scales: Mapping[str, Mapping[str, Any]]) -> str:
+def _documented(
+    doc: str, own: list[str], scales: Mapping[str, Mapping[str, Any]], common: Mapping[str, str]
+) -> str:
     """A docstring of all options: its own, the usual ones, those that all experiments have.
 
     With the values of further scales.
@@ -264,7 +286,7 @@ def _documented(doc: str, own: list[str], scales: Mapping[str, Mapping[str, Any]
     for scale, values in scales.items():
         for name, value in values.items():
             entries[name] = f"{entries[name]} At scale {scale}: {_short(value)}.".strip()
-    entries = {"scale": COMMON["scale"], **entries} | COMMON
+    entries = {"scale": common["scale"], **entries} | dict(common)
     lines = [f"  {name}: {text}" for name, text in entries.items() if text]
     return "\n".join([head, "", "Args:", *lines]) + rest
 

@@ -27,6 +27,7 @@ class Study(NamedTuple):
       output: the folder of its results.
       checkpoints: the folder of its checkpoints, or None.
       progress: whether to show how far it is.
+      report: whether to write a page of each of its results, for a browser.
       options: of the experiment itself, all of them.
       command: that repeats it, without where it writes.
     """
@@ -36,6 +37,7 @@ class Study(NamedTuple):
     output: pathlib.Path
     checkpoints: pathlib.Path | None
     progress: bool
+    report: bool = False
     options: Mapping[str, Any] = types.MappingProxyType({})
     command: str = ""
 
@@ -231,9 +233,12 @@ class Sweeps:
             if self._table is not None:
                 self._tried(interruption, "table", self._table, result)
         record = self.study.record(self.output, result.dataset.attrs, tables, figures)
+        pages = []
+        if self.study.report:
+            pages = self._tried(interruption, "page", self._paged) or []
         if interruption is not None:
             print(f"interrupted {self._where}")
-        for path in (self.output / "results.nc", *figures, record):
+        for path in (self.output / "results.nc", *figures, *pages, record):
             print(path)
         if interruption is not None:
             raise SweepInterrupted(
@@ -246,6 +251,13 @@ class Sweeps:
 
         with plotting.in_style():
             return plotting.save(draw(self.result), self.output, name)
+
+    def _paged(self) -> list[pathlib.Path]:
+        from grokjax.page import report
+
+        path = self.output / "report.html"
+        report(self.result, path, title=self.study.name.replace("_", " "))
+        return [path]
 
     @staticmethod
     def _tried(
