@@ -23,6 +23,7 @@ from grokjax import (
 )
 from grokjax.analytic import analytic_weights
 from grokjax.critical import SearchInterrupted, critical_alpha
+from grokjax.page import report
 from grokjax.results import SweepResult, concatenate, load_result
 from grokjax.sweep import SweepInterrupted, lane_mesh, log_spaced, run_sweep
 from grokjax.train import Recipe, grid, grokked, zip_lanes
@@ -47,6 +48,7 @@ __all__ = [
     "measures",
     "models",
     "optimizers",
+    "report",
     "run_sweep",
     "spectral",
     "survival",
@@ -55,19 +57,22 @@ __all__ = [
     "zip_lanes",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+
+ON_DEMAND = ("plotting", "pytorch")
 
 
 def __getattr__(name: str) -> types.ModuleType:
-    if name == "plotting":
-        return _on_demand("grokjax.plotting")
+    if name in ON_DEMAND:
+        return _on_demand(f"grokjax.{name}")
     raise AttributeError(f"module 'grokjax' has no attribute {name!r}")
 
 
 def _on_demand(name: str) -> types.ModuleType:
     """A module that is imported when something in it is used.
 
-    `plotting` imports matplotlib, which takes as long as JAX, and no sweep needs it.
+    `plotting` imports matplotlib, which takes as long as JAX, and `pytorch` torch; no sweep needs
+    either.
     """
     if name not in sys.modules:
         spec = importlib.util.find_spec(name)
@@ -80,4 +85,4 @@ def _on_demand(name: str) -> types.ModuleType:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "command", "plotting"])
+    return sorted([*__all__, *ON_DEMAND, "command"])

@@ -10,7 +10,7 @@ from grokjax import survival
 from grokjax.checks import check_array, check_mapping, check_number, shown
 
 COSTS = ("lane_steps", "slot_steps", "wall_seconds", "compilations")  # they add up when joined
-DERIVED = ("final_step", "watched_step", "memorization_step", "grokking_step", "stopped", "outcome")
+DERIVED = ("outcome", "memorization_step", "grokking_step", "final_step", "watched_step", "stopped")
 #: Names that results give to other things: neither a lane column nor a measurement may have one.
 RESERVED = ("lane", "time", "step", "initial_digest", *DERIVED)
 MAX_EMPTY = 1000  # cells of a table for each lane: more is a mistake, and may not fit in memory

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray
@@ -12,8 +12,9 @@ from grokjax import keys, tasks
 from grokjax.checks import check_integer, check_mapping, check_number, check_path, shown
 from grokjax.models import Model
 from grokjax.models.protocol import check_model, keywords
-from grokjax.results import files
+from grokjax.results import files, weights
 from grokjax.results.dataset import (
+    DERIVED,
     carried,
     check_dataset,
     check_names,
@@ -24,6 +25,9 @@ from grokjax.results.dataset import (
 )
 from grokjax.results.network import TrainedNetwork
 from grokjax.tasks import Split, Task
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,6 +110,24 @@ class SweepResult:
             in the table.
         """
         return unstack(self.dataset, dims)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """One row for each lane: its columns, what became of it, and its last measurements.
+
+        The columns of the frame are the lane columns, then `outcome`, `memorization_step`,
+        `grokking_step`, `final_step`, `watched_step` and `stopped`, then the last value of every
+        measurement that the lane has, as `final` gives it. `frame.attrs` are those of the dataset.
+
+        Example:
+          result.to_dataframe().groupby("alpha").grokking_step.median()
+        """
+        last = carried(self.dataset, last_measured(self.dataset)).drop_vars("step")
+        first = [*lane_columns(self.dataset), *(name for name in DERIVED if name in last)]
+        names = [str(name) for name, v in last.variables.items() if v.dims == ("lane",)]
+        names = [*first, *(name for name in names if name not in (*first, "lane"))]
+        frame = last.reset_coords()[names].to_dataframe()
+        frame.attrs = dict(self.dataset.attrs)
+        return frame
 
     # -- lanes ----------------------------------------------------------------------------------
 
@@ -320,6 +342,58 @@ class SweepResult:
                 f"directory={str(directory)!r} cannot be made ({error}); choose another."
             ) from error
         files.write(directory, self.dataset, self.params)
+
+    def to_safetensors(
+        self,
+        path: str | os.PathLike,
+        lane: int | None = None,
+        *,
+        step: int | None = None,
+        model: Model | None = None,
+    ) -> None:
+        """Writes the parameters of one lane, or of all of them, to a safetensors file.
+
+        `params["block_0"]["query"]["kernel"]` is called `block_0.query.kernel` in the file; of all
+        lanes, every array has the lanes as its first axis. The metadata hold the model's fields and
+        the columns of each lane, so that `grokjax.pytorch.load` makes a PyTorch module of it, and
+        any other reader of safetensors has the arrays.
+
+        Args:
+          path: of the file, such as "weights.safetensors".
+          lane: its number, or None for all lanes.
+          step: of a sweep with `keep_params="all"`, the parameters at the lane's last measurement
+            up to this step; by default as it ended.
+          model: what the sweep trained; where `result.model` is None, as after loading, the file
+            otherwise has the arrays without the network.
+
+        Raises:
+          ValueError: for a lane that there is not, a result without parameters, a step at which
+            none were kept, or a path that cannot be written to.
+          ModuleNotFoundError: without safetensors, which `pip install "grokjax[weights]"` installs.
+
+        Example:
+          result.to_safetensors("weights.safetensors", lane=0)
+        """
+        path = check_path("path", path)
+        own_model = self.model if model is None else check_model(model)
+        if step is not None:
+            step = check_integer("step", step, at_least=0, otherwise="None for the final ones")
+        total = self.dataset.sizes["lane"]
+        if lane is None:
+            numbers = list(range(total))
+        else:
+            otherwise = "None for all lanes"
+            lane = check_integer("lane", lane, at_least=-total, below=total, otherwise=otherwise)
+            numbers = [lane % total]
+        params = self._params_at(np.array(numbers, int), step)
+        weights.write(
+            path,
+            params if lane is None else _map(params, lambda leaf: leaf[0]),
+            model=own_model,
+            lanes=[self._coordinates(number) for number in numbers],
+            stacked=lane is None,
+            attrs=self.dataset.attrs,
+        )
 
     # -- inside ---------------------------------------------------------------------------------
 
