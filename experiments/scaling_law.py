@@ -41,7 +41,7 @@ LABELS = {"rows": "training rows"} | {name: name.replace("_", " ") for name in l
 DISTRIBUTIONS = ("log-normal", "log-logistic", "Weibull")
 FITTED: Any = {"color": "#0072B2", "linewidth": 1.6, "zorder": 3}
 DROPPED: Any = {"color": "#D55E00", "linewidth": 1.3, "linestyle": (0, (4, 1.5)), "zorder": 2}
-PAPER: Any = {"color": plotting.GREY, "linewidth": 1, "linestyle": (0, (1, 1.5)), "zorder": 1}
+PAPER: Any = {"color": "#777777", "linewidth": 1, "linestyle": (0, (1, 1.5)), "zorder": 1}
 
 
 @experiment(

@@ -13,6 +13,7 @@ from grokjax.sweep import run
 ROOT = Path(__file__).parent.parent
 ONCE = "needs at least one value"
 WRONG = {
+    "accelerators": [("--methods Lion", "unknown method 'Lion'")],
     "alpha_sweep": [
         ("--optimizers", ONCE),
         ("--optimizers adamw adamw", "optimizers has 'adamw' twice"),
@@ -33,6 +34,7 @@ WRONG = {
         ("--batch-size 0", "batch_size must be a positive integer"),
         ("--learning-rate nan", "learning_rate must be a finite number"),
     ],
+    "critical_rows": [("--moduli 5 --ratios 4", "the table of p=5 has only 25 rows")],
     "data_efficiency.settings": [
         ("--names", ONCE),
         ("--names adam adam", "names has 'adam' twice"),
@@ -123,6 +125,14 @@ WRONG = {
         ("--figures 5 5", "figures has '5' twice"),
         ("--figures 9", "unknown figure '9'; use any of 5, 6, 7, 8"),
         ("--tests-per-train nan", "tests_per_train must be a finite number above 0"),
+    ],
+    "phase_diagram": [
+        ("--label-noises 1.5", "label_noises[0] must be a finite number"),
+        ("--alphas 0.3 0.3", "alphas has 0.3 twice"),
+    ],
+    "scaling_law": [
+        ("--weight-decays 0", "weight_decays"),
+        ("--widths 0", "widths[0] must be a positive integer"),
     ],
 }  # fmt: skip
 

@@ -313,6 +313,13 @@ def test_concatenate_adds_a_column_and_unites_steps():
     assert joined.table().sizes == {"alpha": 2, "seed": 3, "optimizer": 2, "time": 7}
 
 
+def test_concatenate_joins_attributes_that_are_lists():
+    parts = [SweepResult(make(budgets=[10, 20])), SweepResult(make(budgets=[10, 20]))]
+    assert concatenate(parts, run=[0, 1]).dataset.attrs["budgets"] == [10, 20]
+    parts[1].dataset.attrs["budgets"] = [30]
+    assert concatenate(parts, run=[0, 1]).dataset.attrs["budgets"] == "[10, 20] | [30]"
+
+
 def test_concatenate_fills_columns_that_one_result_lacks():
     decay = {"seed": np.arange(6), "weight_decay": np.ones(6), "kind": np.array(["a"] * 6)}
     parts = [SweepResult(make(decay)), SweepResult(make({"seed": np.arange(6, 12)}))]

@@ -327,11 +327,11 @@ def _join_attrs(attrs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     joined = {}
     for name in dict.fromkeys(name for a in attrs for name in a):
         values = [a[name] for a in attrs if name in a]
-        different = list(dict.fromkeys(values))
+        different = list(dict.fromkeys(map(str, values)))  # a list of numbers has no hash
         if name in COSTS:
             joined[name] = sum(values)
         elif name == "interrupted":
             joined[name] = max(values)
         else:
-            joined[name] = " | ".join(map(str, different)) if len(different) > 1 else values[0]
+            joined[name] = " | ".join(different) if len(different) > 1 else values[0]
     return joined
