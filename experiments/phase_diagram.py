@@ -10,9 +10,9 @@ both diagrams, alpha against weight decay and alpha against label noise, are one
     python experiments/phase_diagram.py --scale medium    # 1,920 networks: ten minutes on 2 cores
     python experiments/phase_diagram.py --scale paper     # p = 97: 11,560 networks, for a GPU
 
-Expected: the alpha that is needed falls with decay by a third or more, and then rises steeply,
-until so much decay lets no network grok at any alpha. Label noise raises it, until with about 30 %
-of the labels random no alpha is enough. The boundary is sharp: seeds disagree in one cell of a row
+Expected: the alpha that is needed falls with decay by about a third, and rises again steeply until
+a network that forgets too fast groks at no alpha. Label noise raises it steadily: with 0.3 of the
+labels random hardly any alpha is enough. The boundary is sharp: seeds disagree in one cell of a row
 or in none, so that a single seed misplaces it by little.
 """
 

@@ -194,7 +194,10 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
         ax.plot(line, published, label="published exponent", **PAPER)
         ax.set(xscale="log", yscale="log", xlabel=LABELS[name])
         levels = np.unique(column)
-        ax.set_xticks(levels, [number(level) for level in levels])
+        crowded = len(levels) > 4
+        ax.set_xticks(
+            levels, ["" if crowded and i % 2 else number(x) for i, x in enumerate(levels)]
+        )
         ax.set_xticks([], minor=True)
         ax.set_title(f"exponent {exponent(law, name)}".replace(" (", "\n("), size=8)
     plotting.label_log(axes[0, 0].yaxis)

@@ -314,7 +314,9 @@ def test_concatenate_adds_a_column_and_unites_steps():
 
 
 def test_concatenate_joins_attributes_that_are_lists():
-    parts = [SweepResult(make(budgets=[10, 20])), SweepResult(make(budgets=[10, 20]))]
+    parts = [SweepResult(make()), SweepResult(make())]
+    for part in parts:
+        part.dataset.attrs["budgets"] = [10, 20]
     assert concatenate(parts, run=[0, 1]).dataset.attrs["budgets"] == [10, 20]
     parts[1].dataset.attrs["budgets"] = [30]
     assert concatenate(parts, run=[0, 1]).dataset.attrs["budgets"] == "[10, 20] | [30]"
