@@ -234,9 +234,9 @@ def padded_rows(recipe: Recipe, task: Task, lanes: Lane) -> np.ndarray:
     """What the rows of each lane's step are padded to, int[L]: fixed fractions of the table.
 
     The fractions are 1, 3/4, 5/8, 1/2, 3/8, 1/4, 3/16, 1/8, ...: few sizes, so few compilations,
-    and a tenth of padding on the usual grids of alpha. A table of at most `SMALL_TABLE` rows has one
-    size, all of them: such a step costs less than the compilation of another one. Minibatches of
-    full size need no padding.
+    and a tenth of padding on the usual grids of alpha. A table of at most `SMALL_TABLE` rows has
+    one size, all of them: such a step costs less than the compilation of another one. Minibatches
+    of full size need no padding.
     """
     if task.num_rows <= SMALL_TABLE:
         every = np.full_like(lanes.num_train, task.num_rows)
