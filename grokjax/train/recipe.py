@@ -74,7 +74,8 @@ class Recipe:
         given = self.measures
         if callable(given) or isinstance(given, str) or not hasattr(given, "__iter__"):
             raise ValueError(
-                f"measures must be functions, such as (measures.weight_norms,), got {shown(given)}."
+                "measures must be functions, such as (measures.weight_norms,), with the comma also "
+                f"where there is one, got {shown(given)}."
             )
         object.__setattr__(self, "measures", tuple(given))
         for measure in self.measures:

@@ -123,10 +123,9 @@ def check_lanes(recipe: Recipe, task: Task, lanes: Mapping[str, Any]) -> LaneTab
     accepted = [*BUILT_IN, *hyperparameters]
     for name in columns:
         if name not in accepted:
-            close = difflib.get_close_matches(name, accepted, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(
-                f"unknown lane column {name!r}.{hint} Accepted: {', '.join(accepted)}."
+                f"unknown lane column {name!r}.{_hint(recipe, name, accepted)} Accepted: "
+                f"{', '.join(accepted)}."
             )
     for name, parameter in hyperparameters.items():
         if parameter.default is parameter.empty and name not in columns:
@@ -218,6 +217,20 @@ def _check_batch_sizes(values: np.ndarray) -> np.ndarray:
                 "all training rows at once."
             )
     return values.astype(np.float64)
+
+
+def _hint(recipe: Recipe, name: str, accepted: list[str]) -> str:
+    """What somebody may have meant by a column that there is not."""
+    short = {"lr": "learning_rate", "wd": "weight_decay", "fraction": "alpha"}
+    close = [short[name]] if name in short else difflib.get_close_matches(name, accepted, n=1)
+    if close and close[0] in accepted:
+        return f" Did you mean {close[0]!r}?"
+    if hasattr(recipe.model, name):
+        return (
+            f" It is the model's, which all lanes of a sweep share: run a sweep for each {name}, and "
+            "join them with grokjax.concatenate."
+        )
+    return ""
 
 
 def _check_numbers(name: str, values: np.ndarray) -> np.ndarray:
