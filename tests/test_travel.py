@@ -159,7 +159,7 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize("model", NETWORKS, ids=str)
+@pytest.mark.parametrize("model", NETWORKS, ids=lambda model: type(model).__name__.lower())
 def test_pytorch_gives_the_same_logits(tmp_path, model):
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from grokjax import pytorch
