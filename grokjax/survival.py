@@ -577,7 +577,8 @@ def _maximum_likelihood(
     import pandas
 
     names = [f"column_{i}" for i in range(logs.shape[1])]
-    table = pandas.DataFrame(logs, columns=names).assign(observed=observed, grokked=grokked)
+    columns = dict(zip(names, logs.T, strict=True))
+    table = pandas.DataFrame(columns | {"observed": observed, "grokked": grokked})
     with warnings.catch_warnings():
         # Of lifelines about newer versions of pandas, and of what its optimizer tries on its way.
         for category in (DeprecationWarning, FutureWarning, RuntimeWarning):

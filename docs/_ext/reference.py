@@ -61,7 +61,11 @@ def homes() -> dict[str, str]:
     found: dict[str, str] = {}
     ambiguous: set[str] = set()
     for module in modules():
-        for name in [] if module == "grokjax" else public_names(module):
+        try:
+            names = [] if module == "grokjax" else public_names(module)
+        except ModuleNotFoundError:  # it needs what is not installed, as `grokjax.pytorch` torch
+            continue
+        for name in names:
             whole = f"{module}.{name}"
             value = getattr(importlib.import_module(module), name)
             members = methods(value) if inspect.isclass(value) else []

@@ -227,8 +227,8 @@ def _hint(recipe: Recipe, name: str, accepted: list[str]) -> str:
         return f" Did you mean {close[0]!r}?"
     if hasattr(recipe.model, name):
         return (
-            f" It is the model's, which all lanes of a sweep share: run a sweep for each {name}, and "
-            "join them with grokjax.concatenate."
+            f" It is the model's, which all lanes of a sweep share: run a sweep for each {name}, "
+            "and join them with grokjax.concatenate."
         )
     return ""
 
