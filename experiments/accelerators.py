@@ -8,7 +8,7 @@ its own. Then networks with fresh seeds are trained at the tuned and at the publ
 every method, on the same task, network and budget.
 
     python experiments/accelerators.py                   # quick: p = 23, two minutes on 2 cores
-    python experiments/accelerators.py --scale medium    # the same, 600 networks: 10 minutes
+    python experiments/accelerators.py --scale medium    # 600 networks: 17 minutes, busy
     python experiments/accelerators.py --scale paper     # p = 97: 9,120 networks, for a GPU
 
 The network is Gromov's, with a square, and the loss cross entropy, which StableMax changes. The
@@ -16,9 +16,9 @@ published numbers are those of the authors' code for modular addition, where the
 belong to other networks, so "as published" is what somebody gets who takes a method off the shelf.
 
 Expected: tuning AdamW makes it grok ten times sooner or more than as published, and as much sooner
-than every other method as published, most of which do not grok within the budget. Grokfast and
-StableMax, tuned alike, are about as fast as AdamW and not faster. Muon is slower here, and with
-OrthoGrad this network only memorizes. Time is counted in steps; one of Muon or Grokfast-MA takes
+than every other method as published, most of which do not grok within the budget. Tuned alike, none
+is faster than AdamW: Grokfast comes near, StableMax takes about twice the steps and Muon more, and
+with OrthoGrad most of these networks only memorize. Time is counted in steps; one of Muon or Grokfast-MA takes
 longer than one of AdamW.
 """
 

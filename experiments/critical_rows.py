@@ -9,13 +9,13 @@ one here, which it trains otherwise: 3000 steps of Adam with rate 1e-3 and decay
 entropy. Here it is AdamW with rate 1e-2 and decay 5 on the squared error.
 
     python experiments/critical_rows.py                   # quick: p to 23, a minute on 2 cores
-    python experiments/critical_rows.py --scale medium    # p to 59: about ten minutes
+    python experiments/critical_rows.py --scale medium    # p to 59: ten minutes on busy cores
     python experiments/critical_rows.py --scale paper     # p to 199, width 500: for a GPU
 
 A network that groks at some step has grokked within every larger budget, so one sweep of each p
-answers for all of them. Expected: within 1000 steps about 2.7 p log p, with no drift over p that
-can be told, while p alone and p log^2 p drift. The constant is one of a budget, and falls by 6 or 7
-percent for twice the steps.
+answers for all of them. Expected: within 500 steps about 2.8 p log p, with no drift over p that can
+be told; within half or twice as many a small one, while p alone and p log^2 p drift at every budget.
+The constant is one of a budget, and falls by 7 to 10 percent for twice the steps.
 """
 
 import dataclasses

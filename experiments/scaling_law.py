@@ -9,7 +9,7 @@ step is that it comes later, which an accelerated failure time model takes into 
 fit leaves them out, as is usual.
 
     python experiments/scaling_law.py                   # quick: p = 23, 72 networks, a minute
-    python experiments/scaling_law.py --scale medium    # p = 29: 480 networks, ten minutes
+    python experiments/scaling_law.py --scale medium    # p = 29: 480 networks, 14 minutes, busy
     python experiments/scaling_law.py --scale paper     # p = 97: 3,000 networks, for a GPU
 
 The times are those of two cores, and the fit needs lifelines (`pip install "grokjax[survival]"`).
