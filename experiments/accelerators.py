@@ -18,8 +18,8 @@ belong to other networks, so "as published" is what somebody gets who takes a me
 Expected: tuning AdamW makes it grok ten times sooner or more than as published, and as much sooner
 than every other method as published, most of which do not grok within the budget. Tuned alike, none
 is faster than AdamW: Grokfast comes near, StableMax takes about twice the steps and Muon more, and
-with OrthoGrad most of these networks only memorize. Time is counted in steps; one of Muon or Grokfast-MA takes
-longer than one of AdamW.
+with OrthoGrad most of these networks only memorize. Time is counted in steps; one of Muon or
+Grokfast-MA takes longer than one of AdamW.
 """
 
 from collections.abc import Mapping

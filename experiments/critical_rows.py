@@ -14,8 +14,8 @@ entropy. Here it is AdamW with rate 1e-2 and decay 5 on the squared error.
 
 A network that groks at some step has grokked within every larger budget, so one sweep of each p
 answers for all of them. Expected: within 500 steps about 2.8 p log p, with no drift over p that can
-be told; within half or twice as many a small one, while p alone and p log^2 p drift at every budget.
-The constant is one of a budget, and falls by 7 to 10 percent for twice the steps.
+be told; within half or twice as many a small one, while p alone and p log^2 p drift at every
+budget. The constant is one of a budget, and falls by 7 to 10 percent for twice the steps.
 """
 
 import dataclasses

@@ -7,7 +7,7 @@ both diagrams, alpha against weight decay and alpha against label noise, are one
 `run_sweep`: decay and noise are columns of it.
 
     python experiments/phase_diagram.py                   # quick: p = 23, a minute on 2 cores
-    python experiments/phase_diagram.py --scale medium    # 1,920 networks: 15 minutes on 2 busy cores
+    python experiments/phase_diagram.py --scale medium    # 1,920 networks: 15 minutes, busy cores
     python experiments/phase_diagram.py --scale paper     # p = 97: 11,560 networks, for a GPU
 
 Expected: the alpha that is needed falls with decay by about a third, and rises again steeply until
