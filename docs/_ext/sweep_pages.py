@@ -23,7 +23,7 @@ def data() -> grokjax.SweepResult:
         seed=range(5),
         learning_rate=1e-2,
     )
-    return sweep(23, 64, optimizers.adamw, lanes, max_steps=600, eval_every=20)
+    return sweep(23, 64, lanes, max_steps=600, eval_every=20)
 
 
 def phases() -> grokjax.SweepResult:
@@ -34,17 +34,17 @@ def phases() -> grokjax.SweepResult:
         alpha=0.8,
         seed=range(4),
     )
-    return sweep(11, 48, optimizers.adamw, lanes, max_steps=800, eval_every=20)
+    return sweep(11, 48, lanes, max_steps=800, eval_every=20)
 
 
 def network() -> grokjax.SweepResult:
     """Networks modulo 23 that can be watched while they grok."""
     lanes = grokjax.grid(alpha=[0.5, 0.7], seed=range(3), learning_rate=5e-3, weight_decay=4.0)
-    return sweep(23, 64, optimizers.adamw, lanes, max_steps=600, eval_every=20, keep_params="all")
+    return sweep(23, 64, lanes, max_steps=600, eval_every=20, keep_params="all")
 
 
-def sweep(p, width, optimizer, lanes, **options) -> grokjax.SweepResult:
+def sweep(p, width, lanes, **options) -> grokjax.SweepResult:
     """A sweep of quadratic networks that add modulo p."""
     model = models.QuadraticMLP(p, width, parameterization="standard")
-    recipe = grokjax.Recipe(model, losses.mse, optimizer)
+    recipe = grokjax.Recipe(model, losses.mse, optimizers.adamw)
     return grokjax.run_sweep(recipe, tasks.modular_addition(p), lanes, progress=False, **options)

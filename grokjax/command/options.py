@@ -138,13 +138,13 @@ def experiment(
                 raise ValueError(
                     f"{function.__name__} has no option {unknown[0]!r}; it has {', '.join(own)}."
                 )
+            usual = values_at(scale, options)
             checked = {
                 name: ()
                 if isinstance(value, tuple) and value == () == defaults[name]
                 else check_option(name, value, kinds[name])
-                for name, value in (values_at(scale, options) | options).items()
+                for name, value in (usual | options).items()
             }
-            usual = values_at(scale, options)
             told = {k: v for k, v in checked.items() if v != usual[k]}
             study = Study(
                 function.__name__,
@@ -177,8 +177,8 @@ def experiment(
         made: Any = call
         made.__signature__ = signature.replace(return_annotation=kinds.get("return", Any))
         made.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
-        usual = {name: text for name, text in COMMON.items() if pages or name != "report"}
-        made.__doc__ = _documented(inspect.getdoc(function) or "", list(own), scales, usual)
+        offered = {name: text for name, text in COMMON.items() if pages or name != "report"}
+        made.__doc__ = _documented(inspect.getdoc(function) or "", list(own), scales, offered)
         made.values_at = values_at
         return made
 

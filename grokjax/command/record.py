@@ -35,7 +35,8 @@ def write_record(
       tables: that the run has printed.
       figures: that it has drawn.
     """
-    origin = environment() | {k: v for k, v in attributes.items() if k in environment()}
+    here = environment()
+    origin = here | {name: value for name, value in attributes.items() if name in here}
     versions = {name: origin[name] for name in (*PACKAGES, "python")}
     record = {
         "command": command,
