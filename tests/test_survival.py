@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from grokjax import survival
+from grokjax.survival.times import STATISTICS
 
 NAN, INF = np.nan, np.inf
 
@@ -322,7 +323,7 @@ def test_groups_are_numbers_or_text(column, message):
         survival.log_rank([1, 2, 3], [1, 2, 3], column)
 
 
-@pytest.mark.parametrize("name", survival.STATISTICS)
+@pytest.mark.parametrize("name", STATISTICS)
 def test_summary_refuses_columns_named_like_its_numbers(name):
     with pytest.raises(ValueError, match=f"'{name}' is a statistic of the summary"):
         survival.summary([1, 2], [1, 2], **{name: [0, 1]})
