@@ -10,6 +10,7 @@ import xarray
 
 from grokjax.checks import check_text
 from grokjax.results import lane_columns
+from grokjax.results.dataset import distinct
 
 BINS = 40  # cells along an axis of numbers that are all different
 SEEDS = ("seed", "init_seed", "split_seed", "order_seed")
@@ -51,7 +52,7 @@ def choose(dataset: xarray.Dataset, rows: Any, columns: Any) -> tuple[Axis, Axis
             )
     if rows is not None and rows == columns:
         raise ValueError(f"rows and columns are both {rows!r}; give two columns, or one of them.")
-    varying = [name for name, values in known.items() if len(_distinct(values)) > 1]
+    varying = [name for name, values in known.items() if len(distinct(values)[0]) > 1]
     free = [name for name in varying if name not in (rows, columns)]
     free.sort(key=lambda name: (name in SEEDS, name != "alpha"))
     if columns is None and free and (free[0] not in SEEDS or rows is None):
@@ -66,14 +67,11 @@ def _axis(dataset: xarray.Dataset, name: str | None) -> Axis:
         return Axis("", "", ("",), np.zeros(dataset.sizes["lane"], int))
     values = dataset[name].values
     label = str(dataset[name].attrs.get("long_name", name.replace("_", " ")))
-    distinct = _distinct(values)
+    different, place = distinct(values)
     numbers = values.dtype.kind in "iuf"
-    if numbers and len(distinct) > BINS and np.isfinite(values).all():
+    if numbers and len(different) > BINS and np.isfinite(values).all():
         return _binned(name, label, values.astype(float))
-    place = {value: i for i, value in enumerate(distinct)}
-    missing = len(distinct) - 1  # NaN, which is not itself, is the last one
-    lanes = np.array([place.get(value, missing) for value in values.tolist()], int)
-    return Axis(name, label, _names(name, distinct), lanes)
+    return Axis(name, label, _names(name, different.tolist()), place)
 
 
 def _binned(name: str, label: str, values: np.ndarray) -> Axis:
@@ -84,12 +82,6 @@ def _binned(name: str, label: str, values: np.ndarray) -> Axis:
     place = np.clip(np.searchsorted(edges, values, "right") - 1, 0, BINS - 1)
     names = [f"{a:.3g} to {b:.3g}" for a, b in itertools.pairwise(edges)]
     return Axis(name, label, tuple(names), place, binned=True)
-
-
-def _distinct(values: np.ndarray) -> list[Any]:
-    """Different values: numbers ascend, NaN last, and words as they appear."""
-    unique, first = np.unique(values, return_index=True)  # NaN is one value there
-    return (values[np.sort(first)] if values.dtype.kind in "UO" else unique).tolist()
 
 
 def _names(column: str, values: list[Any]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import xarray
 from grokjax.checks import shown
 from grokjax.plotting.style import ALPHA
 from grokjax.results import SweepResult
+from grokjax.results import dataset as datasets
 
 Data = SweepResult | xarray.Dataset
 
@@ -153,8 +154,7 @@ def long_name(data: xarray.Dataset | xarray.DataArray, name: str) -> str:
 
 def distinct(column: np.ndarray) -> list[Any]:
     """The different values of a column: numbers ascend, NaN last, and names as they appear."""
-    values, places = np.unique(column, return_index=True)  # NaN is one value there
-    return (column[np.sort(places)] if column.dtype.kind == "U" else values).tolist()
+    return datasets.distinct(column)[0].tolist()
 
 
 def where_equal(column: np.ndarray, value: Any) -> np.ndarray:

@@ -216,7 +216,7 @@ def lane_columns(dataset: xarray.Dataset) -> dict[str, np.ndarray]:
 def unstack(dataset: xarray.Dataset, dims: Sequence[str] | None = None) -> xarray.Dataset:
     """The dataset with its lanes in the cells of a table; see `SweepResult.table`."""
     columns = lane_columns(dataset)
-    varying = [name for name in columns if len(_unique(columns[name])[0]) > 1]
+    varying = [name for name in columns if len(distinct(columns[name])[0]) > 1]
     try:
         dims = (dims,) if isinstance(dims, str) else tuple(varying if dims is None else dims)
     except TypeError:
@@ -228,7 +228,7 @@ def unstack(dataset: xarray.Dataset, dims: Sequence[str] | None = None) -> xarra
             raise ValueError(f"dims has {name!r} twice; name each column once.")
     values, places = {}, []
     for name in dims:
-        values[name], place = _unique(columns[name])
+        values[name], place = distinct(columns[name])
         places.append(place)
     shape = tuple(len(v) for v in values.values())
     if np.prod(shape) > MAX_EMPTY * dataset.sizes["lane"]:
@@ -274,10 +274,13 @@ def join(datasets: Sequence[xarray.Dataset]) -> xarray.Dataset:
     return joined
 
 
-def _unique(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Different values, and the place of each value among them; words in order of appearance."""
+def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Different values, and the place of each value among them.
+
+    Numbers ascend, with NaN as one value at the end; words come in order of appearance.
+    """
     unique, first, place = np.unique(values, return_index=True, return_inverse=True)
-    if unique.dtype.kind != "U":
+    if unique.dtype.kind not in "UO":
         return unique, place
     order = np.argsort(first)
     return unique[order], np.argsort(order)[place]
