@@ -3,9 +3,11 @@
     python interrupted_experiment.py FLAG SWEEP alpha_sweep --p 5 ...
 
 The file FLAG is written once a lane of the sweep with this number, or of a later one, has trained,
-and a lane has ended. From then on every measurement takes a while.
+and a lane has ended. From then on every measurement takes a while. Lanes train in one layout: which
+one is faster need not be measured here. On SIGABRT the process says where it is.
 """
 
+import faulthandler
 import importlib
 import sys
 import time
@@ -20,6 +22,7 @@ from grokjax.sweep import run_sweep
 def main():
     flag, number, name = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     begun, ended = [], []
+    faulthandler.enable()
 
     def told(measured):
         ended.extend([measured] if measured.ended else [])
@@ -29,7 +32,8 @@ def main():
 
     def slowly(*args, **options):
         begun.append(args)
-        return run_sweep(*args, **options, observe=told)
+        layout = {"slots": 8, "vectorize": False}
+        return run_sweep(*args, **{**layout, **options}, observe=told)
 
     command.sweeps.run_sweep = critical.run_sweep = slowly
     sys.argv = [name, *sys.argv[4:]]

@@ -1,5 +1,6 @@
 """Real signals to experiments that run as commands, and a real pipe that closes."""
 
+import contextlib
 import os
 import shlex
 import signal
@@ -32,27 +33,42 @@ def start(*command, **options):
     )  # fmt: skip
 
 
+@contextlib.contextmanager
+def started(*command, **options):
+    """A process that does not outlive a test that fails, and then says where it was."""
+    with start(*command, **options) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGABRT)  # see `interrupted_experiment.py`
+                print(*process.communicate(timeout=60), sep="\n")
+
+
 def interrupted(name, options, sweep, folder):
     """What an experiment leaves that is sent a signal in the middle of a sweep, for two signals."""
-    processes = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        place = folder / number.name
-        place.mkdir()
-        processes[place] = number, start(
-            sys.executable, SCRIPT, place / "flag", str(sweep), name, *options.split(),
-            "--no-progress", "--output", place / "output",
-        )  # fmt: skip
-    deadline = time.monotonic() + 300
-    for place, (number, process) in processes.items():
-        while not (place / "flag").exists() and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        time.sleep(0.2)  # into the training, or the host's work between two calls
-        process.send_signal(number)
     left = {}
-    for place, (_, process) in processes.items():
-        left[place / "output"] = process.communicate(timeout=300)
-        assert process.returncode == 130, left
+    with contextlib.ExitStack() as stack:
+        processes = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            place = folder / number.name
+            place.mkdir()
+            processes[place] = number, stack.enter_context(
+                started(
+                    sys.executable, SCRIPT, place / "flag", str(sweep), name, *options.split(),
+                    "--no-progress", "--output", place / "output",
+                )
+            )  # fmt: skip
+        deadline = time.monotonic() + 300
+        for place, (number, process) in processes.items():
+            while not (place / "flag").exists() and process.poll() is None:
+                assert time.monotonic() < deadline, f"{name} has trained nothing for 300 s"
+                time.sleep(0.02)
+            time.sleep(0.2)  # into the training, or the host's work between two calls
+            process.send_signal(number)
+        for place, (_, process) in processes.items():
+            left[place / "output"] = process.communicate(timeout=300)
+            assert process.returncode == 130, left
     return left
 
 
@@ -101,12 +117,12 @@ def test_a_signal_leaves_what_is_finished_and_says_so(name, tmp_path):
 def test_without_a_finished_network_nothing_is_written(tmp_path):
     options = "--p 5 --width 8 --seeds 1 --descent-steps 100000 --probe 10"
     command = [sys.executable, SCRIPT, tmp_path / "flag", "1", "lazy_rich.kernel_motion"]
-    process = start(*command, *options.split(), "--output", tmp_path / "output", bufsize=1)
-    with process:
+    with started(*command, *options.split(), "--output", tmp_path / "output", bufsize=1) as process:
         assert process.stdout.readline().startswith("When does a network leave the kernel")
         assert process.stdout.readline().startswith("gradient descent: 1 networks")
         process.send_signal(signal.SIGTERM)
         assert process.stderr.readline().startswith(("interrupted in sweep 1", "interrupted by"))
+        process.wait(60)
     assert process.returncode == 130
     assert not list((tmp_path / "output").iterdir())
 

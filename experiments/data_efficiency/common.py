@@ -7,11 +7,11 @@ WARMUP = 10  # steps of the learning rate, in every network
 
 
 def transformer(study: Study, p: int) -> models.Model:
-    """One narrow layer without dropout at the quick scale, else the network of the reports.
+    """The network of the reports at paper scale, else one narrow layer without dropout.
 
     Args:
       p: the modulus.
     """
-    if study.scale == "quick":
-        return models.Transformer(p, layers=1, width=32, vocabulary=p, dropout=0.0)
-    return models.Transformer(p)
+    if study.scale == "paper":
+        return models.Transformer(p)
+    return models.Transformer(p, layers=1, width=32, vocabulary=p, dropout=0.0)

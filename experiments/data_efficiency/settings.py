@@ -97,6 +97,10 @@ def build_settings(
 
 @experiment(
     "data_efficiency",
+    medium={
+        "p": 31, "alphas": (0.45, 0.55, 0.65, 0.75, 0.85), "seeds": 3, "max_steps": 10_000,
+        "eval_every": 100, "learning_rate": 3e-3, "weight_decay": 0.3, "small_batch": 64,
+    },
     paper={
         "p": 97, "alphas": (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), "seeds": 3, "max_steps": 100_000,
         "eval_every": 100, "learning_rate": 1e-3, "weight_decay": 0.1, "small_batch": 128,
