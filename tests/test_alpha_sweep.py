@@ -44,7 +44,7 @@ def test_its_figure_can_be_drawn_again(output, tmp_path):
 def test_every_variant_trains(tmp_path):
     names = tuple(variants(11, 16))
     result = alpha_sweep(
-        optimizers=names, p=11, width=16, alphas=(0.6,), seeds=1, max_steps=10, eval_every=10,
+        optimizers=names, p=11, width=16, alphas=(0.6,), seeds=1, max_steps=10, eval_every=5,
         output=tmp_path, progress=False,
     )  # fmt: skip
     assert result.dataset.optimizer.values.tolist() == list(names)

@@ -104,7 +104,7 @@ def test_an_unknown_network_is_named(tmp_path):
 def test_the_alpha_sweep_takes_a_deep_network(tmp_path):
     result = alpha_sweep(
         model="mlp", optimizers=("adamw_strong",), p=5, width=8, alphas=(0.5,), seeds=1,
-        max_steps=20, eval_every=20, checkpoints=tmp_path, output=tmp_path, progress=False,
+        max_steps=20, eval_every=10, checkpoints=tmp_path, output=tmp_path, progress=False,
     )  # fmt: skip
     assert "MLP(p=5" in result.dataset.attrs["recipe"]
     assert result.dataset.weight_decay.values.tolist() == [1.0]

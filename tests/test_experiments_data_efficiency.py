@@ -9,7 +9,13 @@ import xarray
 
 import grokjax
 from experiments.data_efficiency.common import transformer
-from experiments.data_efficiency.settings import best_accuracies, build_settings, draw, settings
+from experiments.data_efficiency.settings import (
+    best_accuracies,
+    build_settings,
+    draw,
+    order,
+    settings,
+)
 from experiments.data_efficiency.weight_decay import draw as draw_rollbacks
 from experiments.data_efficiency.weight_decay import weight_decay, with_rollbacks
 from grokjax import models, tasks, train
@@ -114,12 +120,21 @@ def test_settings_differ_in_what_they_name(tmp_path):
     assert (tmp_path / "regularizers" / "regularizers.png").exists()
 
 
+def test_settings_are_ordered_by_their_means_with_students_interval():
+    best = {"worse": np.array([[0.0, 0.1], [0.2, 0.3]]), "better": np.array([[0.4, 0.4, 0.7]])}
+    ordered = order(best)
+    assert list(ordered) == ["better", "worse"]
+    assert ordered["better"] == pytest.approx((0.5, 4.302653 * 0.1))  # of 3 seeds: sd 0.1 sqrt 3
+    assert ordered["worse"] == pytest.approx((0.15, 12.706205 * 0.05))  # of 2: 0.1 and 0.2
+    assert np.isnan(order({"alone": np.array([[0.3]])})["alone"][1])
+
+
 def test_settings_that_are_finished_survive_an_interruption(interrupt, tmp_path, capsys):
     interrupt(2, running=True)  # of four networks one has not begun, and one is in training
     with pytest.raises(grokjax.SweepInterrupted, match="with 2 of its 4 networks finished"):
         settings(
             names=("low_rate", "decay_to_zero"), p=P, alphas=(0.5, 0.9), seeds=2, max_steps=20,
-            eval_every=20, output=tmp_path, progress=False,
+            eval_every=10, output=tmp_path, progress=False,
         )  # fmt: skip
     best = best_accuracies(grokjax.load_result(tmp_path / "regularizers"))
     assert list(best) == ["learning rate 0.001", "decay 1 to zero"]

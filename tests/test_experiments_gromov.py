@@ -248,7 +248,7 @@ def test_functions_says_nothing_of_networks_that_never_ran(interrupt, tmp_path):
     interrupt(1)
     with pytest.raises(grokjax.SweepInterrupted, match="with 0 of its 1 networks finished"):
         functions(
-            names=("nm",), p=5, width=8, seeds=1, max_steps=2, eval_every=2, output=tmp_path,
+            names=("nm",), p=5, width=8, seeds=1, max_steps=2, eval_every=1, output=tmp_path,
             progress=False,
         )  # fmt: skip
     assert not list(tmp_path.iterdir())

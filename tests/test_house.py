@@ -122,6 +122,13 @@ assert not loaded, loaded
 import jax
 jax.config.update("jax_num_cpu_devices", 3)  # an error once anything was computed
 assert jax.device_count() == 3
+sys.modules["matplotlib"] = None  # as where it is not installed
+try:
+    grokjax.plotting.save
+except ModuleNotFoundError as error:
+    assert 'pip install "grokjax[commands]"' in str(error), error
+else:
+    raise AssertionError("matplotlib is not needed?")
 """
     run(sys.executable, "-c", code, env={"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""})
 

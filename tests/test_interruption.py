@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import itertools
+import math
 import os
 import random
 import shutil
@@ -129,15 +130,17 @@ def test_a_finished_sweep_called_again_leaves_its_directory_as_it_was(tmp_path):
     assert names() == before
 
 
-def test_killed_after_every_round_the_result_is_the_same(tmp_path, short, interrupt):
+def test_killed_after_every_round_the_result_is_the_same(tmp_path, interrupt):
     """The same, a round at a time: every place in the schedule is a place to go on from."""
+    whole = interrupted.run(None, devices=two_devices(), max_steps=250)
     rounds, lanes = 0, 0
     while lanes < 12 and rounds < 100:
-        result = interrupt(tmp_path, 2)
+        result = interrupt(tmp_path, 2, max_steps=250)
         rounds, lanes = rounds + 1, finished(result)
     assert rounds > 5
-    assert_same(result, short)
-    assert result.dataset.attrs["slot_steps"] == short.dataset.attrs["slot_steps"]
+    assert len(set(whole.dataset.final_step.values)) > 1
+    assert_same(result, whole)
+    assert result.dataset.attrs["slot_steps"] == whole.dataset.attrs["slot_steps"]
 
 
 def test_parameters_of_every_measurement_survive(tmp_path, interrupt):
@@ -151,34 +154,46 @@ def test_parameters_of_every_measurement_survive(tmp_path, interrupt):
     assert result.dataset.attrs["slot_steps"] == whole.dataset.attrs["slot_steps"]
 
 
-def test_killed_in_the_final_write_nothing_is_trained_again(tmp_path, short, monkeypatch):
+def test_killed_in_the_final_write_nothing_is_trained_again(
+    tmp_path, short, interrupt, monkeypatch
+):
     """At each file operation of the final write in turn, a crash; then the same call again."""
-    for operation in range(1, 20):
-        folder = tmp_path / str(operation)
-        count = [0]
+    left = [0]  # operations before the crash
 
-        def crash(original, count=count, operation=operation):
-            def operate(*arguments, **settings):
-                count[0] += 1
-                if count[0] == operation:
-                    raise Crash
-                return original(*arguments, **settings)
+    def crashing(original):
+        def operate(*arguments, **settings):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Crash
+            return original(*arguments, **settings)
 
-            return operate
+        return operate
 
-        def complete(store, result, original=Store.complete, crash=crash):
-            with monkeypatch.context() as patch:
-                for module, name in ((os, "replace"), (shutil, "rmtree"), (Path, "rename")):
-                    patch.setattr(module, name, crash(getattr(module, name)))
-                original(store, result)
+    def complete(store, result, original=Store.complete):
+        with monkeypatch.context() as patch:
+            for module, name in ((os, "replace"), (shutil, "rmtree"), (Path, "rename")):
+                patch.setattr(module, name, crashing(getattr(module, name)))
+            original(store, result)
 
+    def run_and_crash(folder):
         with monkeypatch.context() as patch:
             patch.setattr(Store, "complete", complete)
-            try:
-                interrupted.run(folder, devices=two_devices(), checkpoint_every=0.3, **SHORT)
-                break
-            except Crash:
-                pass
+            interrupted.run(folder, devices=two_devices(), **SHORT)
+
+    trained = tmp_path / "trained"
+    for round in (15, 10):  # parts that the final write joins
+        assert 0 < finished(interrupt(trained, round, checkpoint_every=math.inf)) < 12
+    with pytest.raises(Crash):
+        run_and_crash(trained)
+    for operation in range(1, 20):
+        folder = tmp_path / str(operation)
+        shutil.copytree(trained, folder)
+        left[0] = operation - 1
+        try:
+            run_and_crash(folder)
+            break
+        except Crash:
+            pass
         again = interrupted.run(folder, devices=two_devices(), **SHORT)
         assert_same(again, short)
         assert_same(grokjax.load_result(folder), short)

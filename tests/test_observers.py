@@ -60,12 +60,14 @@ def test_an_observer_that_fails_is_named_and_costs_nothing_else(recipe, task):
     assert len(seen) == result.dataset.sizes["time"] == 4
 
 
-@pytest.mark.parametrize("wrong", [3, "log", [print, None], {"a": 1}])
+@pytest.mark.parametrize("wrong", [3, "print", [print, None], {"a": 1}])
 def test_what_is_no_observer_is_refused(recipe, task, wrong):
-    with pytest.raises(ValueError, match=r"observe must be a function of a grokjax\.sweep\.Meas"):
+    message = r"observe must be a function of a grokjax\.sweep\.Measured.*got "
+    with pytest.raises(ValueError, match=message) as refused:
         grokjax.run_sweep(
-            recipe, task, grokjax.grid(learning_rate=1), max_steps=1, eval_every=1, observe=wrong
+            recipe, task, grokjax.grid(learning_rate=1), max_steps=2, eval_every=1, observe=wrong
         )
+    assert not isinstance(wrong, str) or str(refused.value).endswith("got 'print'.")
 
 
 def measured(lane, step, ended=""):
@@ -204,7 +206,7 @@ def test_a_terminal_that_closes_costs_the_line_and_nothing_else(monkeypatch, rec
 
 def test_in_a_pipe_nothing_is_shown():
     code = 'import sys; sys.path[:0] = ["tests"]; import interrupted\n'
-    code += "interrupted.run(None, seeds=1, max_steps=50, progress=True)"
+    code += "interrupted.run(None, seeds=1, max_steps=100, progress=True)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert done.stderr == ""

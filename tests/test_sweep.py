@@ -198,7 +198,14 @@ def test_splits_and_initial_weights_are_those_of_a_lane_by_itself(recipe, task, 
     for vectorize in (False, True):
         frozen = {**lanes, "learning_rate": np.zeros(6)}
         result = grokjax.run_sweep(
-            recipe, task, frozen, max_steps=1, eval_every=1, vectorize=vectorize, progress=False
+            recipe,
+            task,
+            frozen,
+            max_steps=1,
+            eval_every=1,
+            vectorize=vectorize,
+            stop=None,
+            progress=False,
         )
         for lane, seed in enumerate(lanes["seed"].tolist()):
             alone = recipe.model.init(keys.init_key(seed), task.tokens)
@@ -281,7 +288,7 @@ def test_a_sweep_branches_from_another_with_no_difference(recipe, task, sweep):
     lanes |= {"learning_rate": np.full(6, 1e-2)}
     initial = jax.tree.map(lambda leaf: leaf[:6], sweep.params)
     run = lambda initial: grokjax.run_sweep(
-        recipe, task, lanes, max_steps=20, eval_every=20, initial=initial, progress=False
+        recipe, task, lanes, max_steps=20, eval_every=20, initial=initial, stop=None, progress=False
     )
     branch = run(initial)
     for name in ("train_loss", "test_loss", "norm"):
@@ -691,6 +698,7 @@ BAD = [
     ({}, {"stop": "grokked"}, r"stop must be None, grokjax.grokked\(\), or a function"),
     ({}, {"stop": grokjax.grokked}, "the stop rule grokked"),
     ({}, {"stop": lambda m: m["accuracy"] > 1}, r"fails on the measurements \['ipr'.*KeyError"),
+    ({}, {"eval_every": 20}, r"eval_every=20 measures 2 times in max_steps=20.*3 measurements in"),
     ({}, {"stop": lambda: True}, "fails on the measurements .*TypeError"),
     ({}, {"stop": lambda m: None}, "must return one boolean of JAX"),
     ({}, {"stop": lambda m: m["ipr"]}, "must return one boolean of JAX"),

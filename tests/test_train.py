@@ -535,6 +535,10 @@ def frozen(learning_rate):
     return optax.GradientTransformation(lambda params: (), lambda updates, state: (updates, state))
 
 
+def warmed_up(learning_rate):
+    return optax.sgd(learning_rate if learning_rate < 1 else 1.0)
+
+
 STEPS = [
     ({"penalty": lambda w: w["w1"]}, "penalty .* must return a real scalar.*shape=.2, 7, 16."),
     ({"penalty": lambda w: 1j}, "penalty .* must return a real scalar.*complex"),
@@ -543,6 +547,7 @@ STEPS = [
     ({"penalty": lambda w: "a"}, "the penalty .* fails in a training step: TypeError"),
     ({"penalty": lambda w: w["w3"].sum()}, "the penalty .* fails in a training step: KeyError"),
     ({"optimizer": frozen}, "the optimizer frozen fails in a training step: TypeError"),
+    ({"optimizer": warmed_up}, "the optimizer warmed_up needs the value of a hyperparameter in Py"),
     ({"optimizer": lambda: 3}, "must return an optax.GradientTransformation, got 3"),
     (
         {"optimizer": lambda: optax.stateless(lambda updates, params: 0.0)},
@@ -556,7 +561,7 @@ def test_parts_that_no_step_can_be_taken_with_are_refused(part, message):
     wrong = dataclasses.replace(recipe(), **part)
     params = jax.eval_shape(wrong.model.init, jax.random.key(0))
     with pytest.raises(ValueError, match=message):
-        wrong.check_step(params, (), {})
+        wrong.check_step(params, (), {"learning_rate": 0.1})
 
 
 def test_parts_that_steps_can_be_taken_with_are_not_refused():

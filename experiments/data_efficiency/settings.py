@@ -24,6 +24,7 @@ Adam more than 0.7. In the 1000 steps of the quick scale only AdamW with its dec
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from scipy import stats
 
 import grokjax
 from experiments.common import cells
@@ -167,19 +168,46 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     return plotting.data_efficiency(alphas, best_accuracies(result), chance=chance)
 
 
+def order(best: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """The settings from best to worst: mean accuracy over alpha and seeds, and its uncertainty.
+
+    Returns:
+      By setting the mean, and half of its 95 % interval: Student's, of the means of the seeds; NaN
+      for a single seed.
+    """
+    found = {}
+    for name, accuracies in best.items():
+        seeds = accuracies.mean(axis=0)
+        half = stats.t.ppf(0.975, len(seeds) - 1) * seeds.std(ddof=1) if len(seeds) > 1 else np.nan
+        found[name] = float(seeds.mean()), float(half / np.sqrt(len(seeds)))
+    return dict(sorted(found.items(), key=lambda item: -item[1][0]))
+
+
 def print_best(result: grokjax.SweepResult) -> None:
-    """Median over seeds of the best test accuracy, with the lowest and highest."""
+    """Best test accuracies by alpha, and the settings in the order of their means."""
+    best = best_accuracies(result)
     alphas = [f"alpha\n{alpha:g}" for alpha in np.unique(result.dataset.alpha)]
     rows = [
-        (
-            name,
-            *(spread(100 * row, ".0f", lines=True) for row in best),
-            "" if np.isnan(best).any() else f"{100 * best.mean():.1f}",
-        )
-        for name, best in best_accuracies(result).items()
+        (name, *(spread(100 * row, ".0f", lines=True) for row in accuracies))
+        for name, accuracies in best.items()
     ]
     title = f"{result.dataset.attrs['task']}: best test accuracy (%),\nmedian, lowest to highest"
-    print_table(title, ("setting", *alphas, "mean"), rows)
+    print_table(title, ("setting", *alphas), rows)
+    whole = {name: each for name, each in best.items() if not np.isnan(each).any()}
+    seeds = len(np.unique(result.dataset.seed))
+    print_table(
+        f"best first: mean (%) over alpha and {seeds} seeds",
+        ("setting", "mean", "95 % interval"),
+        [
+            (name, f"{100 * mean:.1f}", "" if np.isnan(half) else clipped(mean - half, mean + half))
+            for name, (mean, half) in order(whole).items()
+        ],
+    )
+
+
+def clipped(low: float, high: float) -> str:
+    """An interval of accuracies in percent, which no accuracy leaves."""
+    return f"{100 * max(low, 0):.1f} to {100 * min(high, 1):.1f}"
 
 
 if __name__ == "__main__":

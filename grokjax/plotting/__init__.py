@@ -14,6 +14,13 @@ Figures of one's own look like these when they are drawn inside `in_style()`, wi
 legends, and the colours, markers and lines here.
 """
 
+try:
+    import matplotlib  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'grokjax.plotting draws with matplotlib; install it with pip install "grokjax[commands]".'
+    ) from error
+
 from grokjax.plotting.against import final_against, group_panels
 from grokjax.plotting.colours import Colours, colour_scale, colours_by
 from grokjax.plotting.curves import (

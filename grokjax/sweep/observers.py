@@ -79,7 +79,8 @@ def check_observers(observe: Any) -> list[Observer]:
       ValueError: for anything that is not a function, or several.
     """
     such_as = "a function of a grokjax.sweep.Measured, or a list of them"
-    listed = [observe] if callable(observe) or not isinstance(observe, Iterable) else list(observe)
+    one = callable(observe) or isinstance(observe, str) or not isinstance(observe, Iterable)
+    listed = [observe] if one else list(observe)
     return [check_callable("observe", observer, such_as) for observer in listed]
 
 

@@ -149,13 +149,16 @@ def make_plan(
     table = check_lanes(recipe, task, lanes)
     measure_at = measurement_steps(max_steps, eval_every)
     params = _check_logits_and_loss(recipe, task)
+    names = _check_measurements(recipe, task, table, stop)
+    if stop is not None:
+        _check_often_enough(stop, measure_at, eval_every)
     return Plan(
         recipe=recipe,
         task=task,
         table=table,
         stop=stop,
         measure_at=measure_at,
-        names=_check_measurements(recipe, task, table, stop),
+        names=names,
         rows=padded_rows(recipe, task, table.lanes),
         initial=None if initial is None else _check_initial(initial, params, len(table)),
         keep_params=check_choice("keep_params", keep_params, ("final", "all", "none")),
@@ -255,6 +258,19 @@ def _check_stop(stop: StopFn, scalars: dict[str, Any]) -> None:
         raise ValueError(
             f"the stop rule {describe(stop)} must return one boolean of JAX, computed from the "
             f"measurements; got {shown(found)}."
+        )
+
+
+def _check_often_enough(
+    stop: StopFn, measure_at: np.ndarray, eval_every: int | Sequence[int]
+) -> None:
+    """Refuses a rule that asks for more measurements in a row than there are."""
+    count, needed, last = len(measure_at), patience(stop), int(measure_at[-1])
+    if count < needed:
+        raise ValueError(
+            f"eval_every={shown(eval_every)} measures {count} times in max_steps={last}, counting "
+            f"step 0, and {describe(stop)} stops a lane after {needed} measurements in a row: none "
+            f"could stop or grok. Measure at least that often, train for longer, or give stop=None."
         )
 
 

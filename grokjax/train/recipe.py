@@ -20,6 +20,12 @@ from grokjax.models.protocol import check_model, frozen_params, keywords
 
 MeasureFn = Callable[[Network], Scalars]
 PRECISIONS = ("default", "high", "highest")
+# What JAX raises where Python needs the value of an array in a program that is being compiled.
+TRACED = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
 FULL_BATCH = 2**31 - 1  # as the batch size of a lane: all of its training rows in every step
 
 #: Lane columns that mean the same in every sweep; no argument of an optimizer, penalty or model
@@ -134,10 +140,19 @@ class Recipe:
         """The optimizer of a lane with these hyperparameters, traced or not.
 
         Raises:
-          ValueError: if the recipe's optimizer does not return an optax transformation.
+          ValueError: if the recipe's optimizer does not return an optax transformation, or needs
+            the values of hyperparameters to do so, which only the compiled program has.
         """
         names = _keywords("optimizer", self.optimizer)
-        optimizer = self.optimizer(**{name: x for name, x in numbers.items() if name in names})
+        try:
+            optimizer = self.optimizer(**{name: x for name, x in numbers.items() if name in names})
+        except TRACED as error:
+            raise ValueError(
+                f"the optimizer {describe(self.optimizer)} needs the value of a hyperparameter in "
+                "Python, as in `if`, `float` or `int`. All lanes share one compiled program, in "
+                "which it is an array without a value yet: use jnp.where or jax.lax.cond, or make "
+                f"it an argument of a function that returns the optimizer. JAX says: {error}"
+            ) from error
         if not (callable(getattr(optimizer, "init", None)) and hasattr(optimizer, "update")):
             raise ValueError(
                 f"the optimizer {describe(self.optimizer)} must return an "
