@@ -45,54 +45,48 @@ def started(*command, **options):
                 print(*process.communicate(timeout=60), sep="\n")
 
 
-def interrupted(name, options, sweep, folder):
-    """What an experiment leaves that is sent a signal in the middle of a sweep, for two signals."""
-    left = {}
-    with contextlib.ExitStack() as stack:
-        processes = {}
-        for number in (signal.SIGINT, signal.SIGTERM):
-            place = folder / number.name
-            place.mkdir()
-            processes[place] = number, stack.enter_context(
-                started(
-                    sys.executable, SCRIPT, place / "flag", str(sweep), name, *options.split(),
-                    "--no-progress", "--output", place / "output",
-                )
-            )  # fmt: skip
+def interrupted(name, options, sweep, folder, number):
+    """What an experiment prints that is sent a signal in the middle of a sweep: out, err."""
+    flag, output = folder / "flag", folder / "output"
+    command = [sys.executable, SCRIPT, flag, str(sweep), name, *options.split(), "--no-progress"]
+    with started(*command, "--output", output) as process:
         deadline = time.monotonic() + 300
-        for place, (number, process) in processes.items():
-            while not (place / "flag").exists() and process.poll() is None:
-                assert time.monotonic() < deadline, f"{name} has trained nothing for 300 s"
-                time.sleep(0.02)
-            time.sleep(0.2)  # into the training, or the host's work between two calls
-            process.send_signal(number)
-        for place, (_, process) in processes.items():
-            left[place / "output"] = process.communicate(timeout=300)
-            assert process.returncode == 130, left
-    return left
+        while not flag.exists() and process.poll() is None:
+            assert time.monotonic() < deadline, f"{name} has trained nothing for 300 s"
+            time.sleep(0.02)
+        time.sleep(0.2)  # into the training, or the host's work between two calls
+        process.send_signal(number)
+        printed = process.communicate(timeout=300)
+    assert process.returncode == 130, printed
+    return printed
 
 
-# The options of a small run; the sweep that is interrupted; lanes that must be saved, by what they
-# have; and the figure.
+# The signal; the options of a small run; the sweep that is interrupted; lanes that must be saved,
+# by what they have; and the figure.
 SLOW = "--max-steps 1000000 --eval-every 20"
 EXPERIMENTS = {
     "alpha_sweep": (
+        signal.SIGINT,
         f"--p 11 --width 48 --alphas 0.3 0.85 --seeds 1 --optimizers adamw {SLOW}",
         1, {"alpha": 0.85}, "alpha_sweep.png",
     ),
     "gromov.functions": (
+        signal.SIGTERM,
         "--names nm n^2+m^2 --p 7 --width 16 --seeds 1 --max-steps 2000 --eval-every 2",
         2, {"function": "nm"}, "functions.png",
     ),
     "gromov.width": (
+        signal.SIGINT,
         "--p 5 --widths 6 12 --seeds 1 --draws 2 --max-steps 4 20000 --eval-every 10",
         2, {"network": "exact", "width": 12}, "width.png",
     ),
     "lazy_rich.kernel_motion": (
+        signal.SIGTERM,
         "--p 5 --width 8 --seeds 1 --descent-steps 4 --adamw-steps 100000 --probe 10",
         2, {"optimizer": "gradient descent"}, "kernel_motion.png",
     ),
     "efficiency.critical_alpha": (
+        signal.SIGHUP,
         "--moduli 5 7 --decays 3 --tolerance 0.9 --max-lanes 20 --max-steps 2000",
         2, {"p": 5}, "critical_alpha.png",
     ),
@@ -101,17 +95,18 @@ EXPERIMENTS = {
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_signal_leaves_what_is_finished_and_says_so(name, tmp_path):
-    options, sweep, saved, figure = EXPERIMENTS[name]
-    for output, (out, err) in interrupted(name, options, sweep, tmp_path).items():
-        assert err.startswith("interrupted ")
-        assert err.count("\n") == 1
-        assert str(output) in err
-        assert "\ninterrupted " in out
-        dataset = xarray.load_dataset(output / "results.nc", engine="h5netcdf")
-        assert dataset.attrs["interrupted"] == 1
-        for column, value in saved.items():
-            assert value in dataset[column].values
-        assert (output / figure).stat().st_size > 5000
+    number, options, sweep, saved, figure = EXPERIMENTS[name]
+    out, err = interrupted(name, options, sweep, tmp_path, number)
+    output = tmp_path / "output"
+    assert err.startswith("interrupted ")
+    assert err.count("\n") == 1
+    assert str(output) in err
+    assert "\ninterrupted " in out
+    dataset = xarray.load_dataset(output / "results.nc", engine="h5netcdf")
+    assert dataset.attrs["interrupted"] == 1
+    for column, value in saved.items():
+        assert value in dataset[column].values
+    assert (output / figure).stat().st_size > 5000
 
 
 def test_without_a_finished_network_nothing_is_written(tmp_path):
