@@ -309,10 +309,10 @@ def test_two_processes_on_a_full_disk_both_go_on(tmp_path, short):
 
 
 def test_a_refusal_reaches_both_processes(tmp_path):
-    interrupted.run(tmp_path, devices=two_devices(), max_steps=100)
+    interrupted.run(tmp_path, devices=two_devices(), max_steps=150)
     started = time.monotonic()
-    for process in two_processes(tmp_path, "--max-steps", 50):
+    for process in two_processes(tmp_path, "--max-steps", 100):
         _, err = process.communicate(timeout=120)
         assert process.returncode == 2
-        assert "max_steps=100, more than the 50 asked for" in err
+        assert "max_steps=150, more than the 100 asked for" in err
     assert time.monotonic() - started < 120
