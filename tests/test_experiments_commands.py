@@ -115,6 +115,8 @@ WRONG = {
     "lazy_rich.kernel_motion": [
         ("--probe 0", "probe must be a positive integer"),
         ("--adamw-steps 0", "adamw_steps must be a positive integer"),
+        ("--regression-rows 0", "regression_rows must be a positive integer"),
+        ("--network lstm", "invalid choice 'lstm'"),
     ],
     "lazy_rich.laziness": [("--laziness 1 0", "laziness[1] must be a finite number above 0")],
     "lazy_rich.nonlinearity": [

@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 import grokjax
-from experiments.lazy_rich.kernel_motion import CHECKPOINTS, at_checkpoints, kernel_motion
+from experiments.lazy_rich.kernel_motion import (
+    CHECKPOINTS,
+    at_checkpoints,
+    kernel_motion,
+    perceptron_or_transformer,
+    some_rows,
+)
 from experiments.lazy_rich.laziness import laziness, medians
 from experiments.lazy_rich.nonlinearity import compared, final_accuracy, nonlinearity
+from grokjax import kernels, keys, tasks
 
 P = 11
 
@@ -59,6 +66,37 @@ def test_kernels_move_and_come_to_know_the_answers(motion):
     assert (end.regression_accuracy.values[adamw] > 0.9).all()
     # Far from its start the linearized network is not the network.
     assert (end.linear_train_loss > 3 * end.train_loss).values[adamw].all()
+
+
+def test_kernels_of_the_perceptron_of_the_report_move_too(tmp_path, capsys):
+    result = kernel_motion(
+        network="mlp", p=5, width=8, alpha=0.7, seeds=1, adamw_steps=20, probe=9,
+        regression_rows=12, output=tmp_path, progress=False,
+    )  # fmt: skip
+    dataset = result.dataset
+    assert dataset.optimizer.values.tolist() == ["AdamW"]
+    begun, end = dataset.isel(time=0), dataset.isel(time=-1)
+    np.testing.assert_allclose(begun.distance, 0, atol=1e-5)
+    for part in ("train", "test"):  # the loss is the network's own
+        np.testing.assert_allclose(begun[f"linear_{part}_loss"], begun[f"{part}_loss"], rtol=1e-4)
+    assert (end.motion > 0.05).all()
+    assert (end.norm_ratio != 1).all()
+    assert (end.distance > 1e-4).all()
+    # As kernel regression by hand, with the rows of the table that were chosen.
+    recipe, _ = perceptron_or_transformer("mlp", 5, 8)
+    task = tasks.modular_addition(5)
+    rows = some_rows(task, 12)
+    assert len(set(rows)) == 12
+    order = tasks.split_order(task, keys.split_key(0))
+    split = tasks.split(task, order, tasks.num_train_rows(task, 0.7))
+    start = recipe.model.init(keys.init_key(0), task.tokens)
+    kernel = kernels.tangent(recipe.model, start, task.tokens[rows]).trace(axis1=2, axis2=3)
+    expected = kernels.regression(kernel, task.labels[rows], np.asarray(split.train)[rows])
+    found = dataset.sel(checkpoint="start")
+    np.testing.assert_allclose(found.regression_loss, expected.test_loss, rtol=1e-3)
+    np.testing.assert_allclose(found.regression_accuracy, expected.test_accuracy)
+    shown = capsys.readouterr().out
+    assert "linearized: training loss, of its start" in shown
 
 
 def test_lazier_networks_move_less(knob):

@@ -1,12 +1,18 @@
 """When does a network leave the kernel it began with, and what is the new kernel worth?
 
 The question of section 4.1 of "Grokking Phenomenon Reproduction" (Sha, Wu and Yue), and of Fort et
-al. 2020 and Kumar et al. 2024: along training of the quadratic network, how far has the tangent
-kernel moved when the training rows are memorized, and when the network groks? Kernel regression
-with the kernel of a trained network, its after-kernel, says what its features alone are worth.
+al. 2020 and Kumar et al. 2024: along training, how far has the tangent kernel moved when the
+training rows are memorized, and when the network groks? Kernel regression with the kernel of a
+trained network, its after-kernel, says what its features alone are worth.
 
     python experiments/lazy_rich/kernel_motion.py                  # quick: p = 23, 30 s on 2 cores
     python experiments/lazy_rich/kernel_motion.py --scale paper    # p = 97: 20 minutes on 2 cores
+
+The kernel of the quadratic network has a closed form. Those of the report's perceptron and
+Transformer, under AdamW with the cross entropy, take a backward pass for every row and class:
+
+    python experiments/lazy_rich/kernel_motion.py --network mlp --probe 128
+    python experiments/lazy_rich/kernel_motion.py --network transformer --width 32 --probe 64
 
 Expected at the quick scale, under gradient descent: kernel regression at the start is wrong on
 every test row. When the training rows are memorized the parameters have moved by twice their norm,
@@ -17,21 +23,22 @@ of the test rows when the others are memorized, as the network is, and on all wh
 """
 
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import xarray
 
 import grokjax
-from experiments.common import adamw, gradient_descent
-from grokjax import kernels, losses, plotting, tasks
+from experiments.common import Training, adamw, gradient_descent
+from grokjax import kernels, losses, models, optimizers, plotting, tasks
 from grokjax.command import Study, experiment, number, print_line, print_table, run_as_command
 from grokjax.measures import masked_mean
-from grokjax.models import QuadraticMLP
 from grokjax.sweep import log_spaced
 
+LINEAR = ("linear_train_loss", "linear_test_loss")
 CHECKPOINTS = ("start", "memorized", "grokked", "end")
 
 
@@ -45,6 +52,7 @@ CHECKPOINTS = ("start", "memorized", "grokked", "end")
 def kernel_motion(
     study: Study,
     *,
+    network: Literal["quadratic", "mlp", "transformer"] = "quadratic",
     p: int = 23,
     width: int = 128,
     alpha: float = 0.8,
@@ -53,38 +61,63 @@ def kernel_motion(
     descent_steps: int = 2000,
     adamw_steps: int = 500,
     probe: int = 256,
+    regression_rows: int | None = None,
 ) -> grokjax.SweepResult:
     """Kernel norm, distance and alignment along training, and after-kernel regression.
 
     Args:
-      rate: the learning rate of gradient descent at p = 97 and width 500; at others the one of the
-        same dynamics. AdamW has 1e-2, and weight decay 5.
+      network: quadratic: Gromov's, on the squared error; mlp or transformer: the report's, without
+        dropout, on the cross entropy.
+      width: hidden units; of the perceptron in each of two layers, of the Transformer its only
+        layer's.
+      rate: the learning rate of gradient descent at p = 97 and width 500, at others the one of the
+        same dynamics; the quadratic network alone is trained by it.
       descent_steps: training steps of gradient descent.
       adamw_steps: training steps of AdamW.
       probe: random rows of the table on which kernels are compared, the same for all networks.
+      regression_rows: random rows of the table on which after-kernels are fitted and judged, by
+        default all; time and memory grow with their square.
     """
     task = tasks.modular_addition(p)
-    families = {
-        "gradient descent": (gradient_descent(p, width, rate), descent_steps),
-        "AdamW": (adamw(p, width), adamw_steps),
-    }
+    families = {"AdamW": (perceptron_or_transformer(network, p, width), adamw_steps)}
+    if network == "quadratic":
+        families = {
+            "gradient descent": (gradient_descent(p, width, rate), descent_steps),
+            "AdamW": (adamw(p, width), adamw_steps),
+        }
+    rows = task.num_rows if regression_rows is None else regression_rows
     with study.sweeps(draw, print_checkpoints) as sweeps:
         for name, ((recipe, rates), max_steps) in families.items():
             sweeps.run(
                 recipe, task, grokjax.grid(alpha=[alpha], seed=range(seeds), **rates),
                 title=name, columns={"optimizer": name}, checkpoints=name.replace(" ", "_"),
                 max_steps=max_steps, eval_every=log_spaced(max_steps, per_decade=16), stop=None,
-                keep_params="all", then=functools.partial(kernels_along_training, probe=probe),
+                keep_params="all", then=functools.partial(
+                    kernels_along_training, loss=recipe.loss, probe=probe, regression_rows=rows
+                ),
             )  # fmt: skip
     return sweeps.result
 
 
-def kernels_along_training(result: grokjax.SweepResult, probe: int) -> grokjax.SweepResult:
+def perceptron_or_transformer(network: str, p: int, width: int) -> Training:
+    """AdamW on the cross entropy, with the decay under which these networks grok at p = 23."""
+    model: models.Model = models.MLP(p, hidden=(width, width), vocabulary=p, dropout=0.0)
+    if network == "transformer":
+        model = models.Transformer(p, layers=1, width=width, vocabulary=p, dropout=0.0)
+    recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw)
+    return recipe, {"learning_rate": 3e-3, "weight_decay": 1.0, "warmup": 10}
+
+
+def kernels_along_training(
+    result: grokjax.SweepResult, loss: losses.LossFn, probe: int, regression_rows: int
+) -> grokjax.SweepResult:
     """A sweep that kept its parameters at all measurements, with all kernel measures of them.
 
     Args:
       result: of networks of one kind.
+      loss: that they were trained on.
       probe: random rows of the table on which kernels are compared.
+      regression_rows: random rows of the table on which after-kernels are fitted and judged.
 
     Returns:
       The result without parameters, with `norm_ratio`, `distance`, `centred_distance`, `alignment`,
@@ -95,17 +128,19 @@ def kernels_along_training(result: grokjax.SweepResult, probe: int) -> grokjax.S
     """
     dataset, params, model, task = result.dataset, result.params, result.model, result.task
     assert params is not None
-    assert isinstance(model, QuadraticMLP)
+    assert model is not None
     assert task is not None
-    generator = np.random.default_rng(0)
-    chosen = np.sort(generator.choice(task.num_rows, size=min(probe, task.num_rows), replace=False))
-    tokens = np.asarray(task.tokens)[chosen]
+    chosen, fitted = (some_rows(task, number) for number in (probe, regression_rows))
     answers = kernels.label_kernel(task.labels[chosen])
+    # The closed form needs no pass for every class.
+    traced = kernels.quadratic_trace if isinstance(model, models.QuadraticMLP) else kernels.trace
+    trace = jax.jit(lambda params, tokens: traced(model, params, tokens))
+    probed, regressed = (np.asarray(task.tokens)[rows] for rows in (chosen, fitted))
 
     @jax.jit
-    def along(params: Any, initial: Any, train: jax.Array, answers: jax.Array) -> dict[str, Any]:
-        now, at_start = (kernels.quadratic_trace(model, x, tokens) for x in (params, initial))
-        lazy = losses.mse(kernels.linearized(model, params, initial, task.tokens), task.labels)
+    def along(params: Any, initial: Any, at_start: jax.Array, train: jax.Array) -> dict[str, Any]:
+        now = trace(params, probed)
+        lazy = loss(kernels.linearized(model, params, initial, task.tokens), task.labels)
         return {
             "norm_ratio": kernels.norm_ratio(now, at_start),
             "distance": kernels.distance(now, at_start),
@@ -117,12 +152,11 @@ def kernels_along_training(result: grokjax.SweepResult, probe: int) -> grokjax.S
             "linear_test_loss": masked_mean(lazy, ~train),
         }
 
-    trace = jax.jit(lambda params: kernels.quadratic_trace(model, params, task.tokens))
     span = jax.jit(functools.partial(kernels.span_fraction, model, iterations=100))
     trained = lambda split: jnp.asarray(task.tokens)[split.train]
 
     def checkpoint(now: Any, initial: Any, split: tasks.Split) -> dict[str, Any]:
-        after = kernels.regression(trace(now), task.labels, split.train)
+        after = kernels.regression(trace(now, regressed), task.labels[fitted], split.train[fitted])
         logits = kernels.linearized(model, now, initial, task.tokens)
         return {
             "regression_accuracy": after.test_accuracy,
@@ -134,18 +168,18 @@ def kernels_along_training(result: grokjax.SweepResult, probe: int) -> grokjax.S
     curves, points, random = [], [], []
     for lane in range(dataset.sizes["lane"]):
         split = result.split(lane)
-        at = lambda time, lane=lane: {name: leaf[lane, time] for name, leaf in params.items()}
+        at = lambda time, lane=lane: jax.tree.map(lambda leaf: leaf[lane, time], params)
         initial = at(0)
-        curves += [along(at(t), initial, split.train, answers) for t in range(len(dataset.step))]
+        start = trace(initial, probed)
+        curves += [along(at(t), initial, start, split.train) for t in range(len(dataset.step))]
         row = dataset.isel(lane=lane)
         steps = 0, row.memorization_step, row.grokking_step, row.step[-1]
         for step in map(float, steps):
             time = np.flatnonzero(dataset.step.values == step)  # none is NaN
             measured = checkpoint(at(time[0]), initial, split) if time.size else {}
             points.append({"checkpoint_step": step, **measured})
-        keys = zip(initial, jax.random.split(jax.random.key(lane), len(initial)), strict=True)
-        noise = {name: jax.random.normal(key, initial[name].shape) for name, key in keys}
-        anywhere = {name: leaf + noise[name] for name, leaf in initial.items()}
+        noise = optax.tree.random_like(jax.random.key(lane), initial)
+        anywhere = jax.tree.map(jnp.add, initial, noise)
         random.append(float(span(anywhere, initial, trained(split))))
     variables: dict[str, Any] = {"checkpoint": list(CHECKPOINTS)}
     variables["random_span_fraction"] = "lane", random
@@ -154,6 +188,14 @@ def kernels_along_training(result: grokjax.SweepResult, probe: int) -> grokjax.S
             column = [float(row.get(name, np.nan)) for row in rows]
             variables[name] = ("lane", dim), np.reshape(column, (dataset.sizes["lane"], -1))
     return grokjax.SweepResult(dataset.assign(variables))
+
+
+def some_rows(task: tasks.Task, number: int) -> np.ndarray:
+    """Random rows of a table, all if it has no more: increasing, and always the same."""
+    rows = np.random.default_rng(0).choice(
+        task.num_rows, size=min(number, task.num_rows), replace=False
+    )
+    return np.sort(rows)
 
 
 def at_checkpoints(dataset: xarray.Dataset) -> xarray.Dataset:
@@ -223,11 +265,14 @@ def print_checkpoints(result: grokjax.SweepResult) -> None:
         "distance, centred": ("centred_distance", 1),
         "alignment with answers, centred": ("centred_alignment", 1),
         "motion in the span of gradients": ("span_fraction", 1),
-        "linearized: training loss x p": ("linear_train_loss", p),
-        "linearized: test loss x p": ("linear_test_loss", p),
+        "linearized: training loss, of its start": ("linear_train_loss", 1),
+        "linearized: test loss, of its start": ("linear_test_loss", 1),
     }
     for optimizer, lanes in result.groups("optimizer"):
-        table = at_checkpoints(lanes.dataset).median("lane").sel(checkpoint=list(CHECKPOINTS))
+        begun = lanes.dataset.isel(time=0)
+        of_start = {name: lanes.dataset[name] / begun[name] for name in LINEAR}
+        dataset = lanes.dataset.assign(of_start)
+        table = at_checkpoints(dataset).median("lane").sel(checkpoint=list(CHECKPOINTS))
         cell = lambda x: "" if np.isnan(x) else number(round(x, 4))  # a distance of 1e-8 is 0
         print_table(
             f"{optimizer}, p = {p}, alpha {lanes.dataset.alpha.values[0]:g}: "
