@@ -133,7 +133,8 @@ def kernels_along_training(
     chosen, fitted = (some_rows(task, number) for number in (probe, regression_rows))
     answers = kernels.label_kernel(task.labels[chosen])
     # The closed form needs no pass for every class.
-    traced = kernels.quadratic_trace if isinstance(model, models.QuadraticMLP) else kernels.trace
+    is_quadratic = isinstance(model, models.QuadraticMLP)
+    traced: Any = kernels.quadratic_trace if is_quadratic else kernels.trace
     trace = jax.jit(lambda params, tokens: traced(model, params, tokens))
     probed, regressed = (np.asarray(task.tokens)[rows] for rows in (chosen, fitted))
 
