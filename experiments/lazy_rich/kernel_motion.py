@@ -9,17 +9,20 @@ trained network, its after-kernel, says what its features alone are worth.
     python experiments/lazy_rich/kernel_motion.py --scale paper    # p = 97: 20 minutes on 2 cores
 
 The kernel of the quadratic network has a closed form. Those of the report's perceptron and
-Transformer, under AdamW with the cross entropy, take a backward pass for every row and class:
+Transformer, under AdamW with the cross entropy, take a backward pass for every row and class; 4
+and 6 minutes on busy cores:
 
-    python experiments/lazy_rich/kernel_motion.py --network mlp --probe 128
-    python experiments/lazy_rich/kernel_motion.py --network transformer --width 32 --probe 64
+    ... --network mlp --adamw-steps 2500 --probe 128
+    ... --network transformer --width 32 --adamw-steps 3000 --probe 64
 
 Expected at the quick scale, under gradient descent: kernel regression at the start is wrong on
 every test row. When the training rows are memorized the parameters have moved by twice their norm,
 the kernel's norm has grown 56 times, and the network linearized at its start has lost none of its
 test and 8 % of its training loss: memorization is not lazy. The kernel's shape changes little
 (centred distance 0.13), its alignment with the answers doubles, and its regression is right on 15 %
-of the test rows when the others are memorized, as the network is, and on all when it groks.
+of the test rows when the others are memorized, as the network is, and on all when it groks. So it is with
+the perceptron (0 and 99 %) and the Transformer (1 and 99 %), whose kernel has 324 times its norm
+when it has memorized.
 """
 
 import functools
