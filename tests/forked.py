@@ -45,6 +45,12 @@ class Forked:
     def kill(self):
         self._process.kill()
 
+    def __del__(self):
+        """A test that fails leaves no process, and no open file for another to be blamed for."""
+        self._process.kill()
+        self.stdout.close()
+        self.stderr.close()
+
     def communicate(self, timeout=120):
         """What was printed to the end, which comes within the timeout, in seconds."""
         self._process.join(timeout)
