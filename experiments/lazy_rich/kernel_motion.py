@@ -78,17 +78,21 @@ def kernel_motion(
       descent_steps: training steps of gradient descent.
       adamw_steps: training steps of AdamW.
       probe: random rows of the table on which kernels are compared, the same for all networks.
-      regression_rows: random rows of the table on which after-kernels are fitted and judged, by
-        default all; time and memory grow with their square.
+      regression_rows: random rows of the table on which after-kernels are fitted and judged; time
+        and memory grow with their square. By default all, but 600 of other networks than the
+        quadratic one.
     """
     task = tasks.modular_addition(p)
-    families = {"AdamW": (perceptron_or_transformer(network, p, width), adamw_steps)}
     if network == "quadratic":
         families = {
             "gradient descent": (gradient_descent(p, width, rate), descent_steps),
             "AdamW": (adamw(p, width), adamw_steps),
         }
-    rows = task.num_rows if regression_rows is None else regression_rows
+        most = task.num_rows
+    else:
+        families = {"AdamW": (perceptron_or_transformer(network, p, width), adamw_steps)}
+        most = 600  # a minute or two each at a width of 128
+    rows = most if regression_rows is None else regression_rows
     with study.sweeps(draw, print_checkpoints) as sweeps:
         for name, ((recipe, rates), max_steps) in families.items():
             sweeps.run(
