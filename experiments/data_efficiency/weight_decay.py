@@ -5,6 +5,7 @@ Transformer at alpha = 0.5 under AdamW, with decays from 0 to 1.5, trained on af
 generalized. A rollback is a fall of the test accuracy below 50 % after it has been at 99 %.
 
     python experiments/data_efficiency/weight_decay.py  # quick: p = 17, a minute on 2 cores
+    python experiments/data_efficiency/weight_decay.py --scale medium  # p = 31, as in settings.py
     python experiments/data_efficiency/weight_decay.py --scale paper  # p = 97, for a GPU
 
 At paper scale a step of one network takes 30 ms of a CPU core, and there are 28 networks of 1e5
@@ -28,6 +29,11 @@ from grokjax.command import Study, experiment, print_table, run_as_command
 
 @experiment(
     "data_efficiency/weight_decay",
+    medium={
+        "p": 31, "alpha": 0.65, "seeds": 2, "max_steps": 10_000, "eval_every": 20,
+        "weight_decays": (0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 3),
+        "learning_rate": 3e-3,
+    },
     paper={
         "p": 97, "alpha": 0.5, "seeds": 2, "max_steps": 100_000, "eval_every": 50,
         "weight_decays": (0, 0.001, 0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.5),
