@@ -5,7 +5,7 @@ Transformer at alpha = 0.5 under AdamW, with decays from 0 to 1.5, trained on af
 generalized. A rollback is a fall of the test accuracy below 50 % after it has been at 99 %.
 
     python experiments/data_efficiency/weight_decay.py  # quick: p = 17, a minute on 2 cores
-    python experiments/data_efficiency/weight_decay.py --scale medium  # p = 31, as in settings.py
+    python experiments/data_efficiency/weight_decay.py --scale medium  # p = 31: 10 minutes, busy
     python experiments/data_efficiency/weight_decay.py --scale paper  # p = 97, for a GPU
 
 At paper scale a step of one network takes 30 ms of a CPU core, and there are 28 networks of 1e5
@@ -14,7 +14,8 @@ steps: 23 core hours.
 Expected: more decay generalizes sooner; above 0.2 there are occasional rollbacks; at 1.5 the
 accuracy is not restored within 3e4 steps. At quick scale, where fewer steps ask for more decay,
 networks generalize with 0.3 to 1, sooner with more, and roll back more often the more it is; with 2
-and above they no longer get there.
+and above they no longer get there. So it is at medium scale, with 0.3 to 1.5, where rollbacks are
+over soon.
 """
 
 import dataclasses
