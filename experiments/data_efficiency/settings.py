@@ -23,7 +23,7 @@ gradient descent is worst, and L2 makes it worse; RMSprop and minibatch Adam nee
 Adam more than 0.7. In the 1000 steps of the quick scale only AdamW with its decay generalizes. At
 medium scale the baseline generalizes from 0.65, with dropout or without, and nothing without its
 decay does. Above chance at 0.85, at 8 to 17 %, are dropout, noise on the weights, small
-minibatches, Adam with dropout, also in full batch, RMSprop, and gradient descent at the higher rate.
+minibatches, Adam with dropout, also in full batch, RMSprop, and descent at the higher rate.
 """
 
 from typing import Any, Literal, NamedTuple
