@@ -101,7 +101,8 @@ def operands(
     results = {}
     for name in choose("figure", figures, FIGURES[study.scale]):
         steps = name == "5"  # which shows when networks have grokked, and the others the curves
-        eval_every = 50 if study.scale == "quick" else 100 if steps else 1000
+        spacing = 50 if study.scale == "quick" else 100 if steps else 1000
+        eval_every = min(spacing, max(1, max_steps // 10))  # of a short trial too
         draw = draw_steps if steps else draw_accuracies
         with study.sweeps(draw, print_findings, part=f"figure_{name}", running=True) as sweeps:
             for i, sums in enumerate(FIGURES[study.scale][name]):

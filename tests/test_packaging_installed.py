@@ -19,7 +19,7 @@ def test_a_sweep_trains_resumes_and_is_saved(tmp_path):
     recipe = grokjax.Recipe(model, losses.mse, optimizers.adamw)
     lanes = grokjax.grid(alpha=0.8, seed=range(2), learning_rate=1e-2, weight_decay=1.0)
     options = {"eval_every": 10, "progress": False, "directory": tmp_path}
-    grokjax.run_sweep(recipe, tasks.modular_addition(5), lanes, max_steps=10, **options)
+    grokjax.run_sweep(recipe, tasks.modular_addition(5), lanes, max_steps=20, **options)
     result = grokjax.run_sweep(recipe, tasks.modular_addition(5), lanes, max_steps=30, **options)
     loss = grokjax.load_result(tmp_path).dataset.train_loss.values
     assert (loss[:, -1] < loss[:, 0]).all()

@@ -240,7 +240,7 @@ def test_every_network_has_a_seed_of_its_own_and_its_rows(tmp_path, monkeypatch)
     for name in ("draw", "draw_diagnostics", "print_law"):  # too few networks for a fit
         monkeypatch.setattr(experiment, name, lambda result: None)
     monkeypatch.setattr("grokjax.plotting.save", lambda *args: [])
-    dataset = tiny(tmp_path, seeds=2, max_steps=10).dataset
+    dataset = tiny(tmp_path, seeds=2, max_steps=20).dataset
     assert len(np.unique(dataset.seed)) == dataset.sizes["lane"] == 16
     np.testing.assert_array_equal(dataset.rows, np.rint(25 * dataset.alpha))
     names = ("rows", "weight_decay", "learning_rate", "width")

@@ -325,7 +325,7 @@ def test_without_a_stop_rule_every_lane_spends_its_budget(recipe, task, lanes):
 
 def test_parameters_can_be_left_behind(recipe, task, lanes):
     result = grokjax.run_sweep(
-        recipe, task, columns(lanes, [0]), max_steps=20, eval_every=20, keep_params="none",
+        recipe, task, columns(lanes, [0]), max_steps=20, eval_every=10, keep_params="none",
         progress=False,
     )  # fmt: skip
     assert result.params is None
@@ -698,7 +698,7 @@ BAD = [
     ({}, {"stop": "grokked"}, r"stop must be None, grokjax.grokked\(\), or a function"),
     ({}, {"stop": grokjax.grokked}, "the stop rule grokked"),
     ({}, {"stop": lambda m: m["accuracy"] > 1}, r"fails on the measurements \['ipr'.*KeyError"),
-    ({}, {"eval_every": 20}, r"eval_every=20 measures 2 times in max_steps=20.*3 measurements in"),
+    ({}, {"eval_every": 20}, r"eval_every=20 measures 2 times in max_steps=10.*3 measurements in"),
     ({}, {"stop": lambda: True}, "fails on the measurements .*TypeError"),
     ({}, {"stop": lambda m: None}, "must return one boolean of JAX"),
     ({}, {"stop": lambda m: m["ipr"]}, "must return one boolean of JAX"),

@@ -79,8 +79,8 @@ def check_observers(observe: Any) -> list[Observer]:
       ValueError: for anything that is not a function, or several.
     """
     such_as = "a function of a grokjax.sweep.Measured, or a list of them"
-    one = callable(observe) or isinstance(observe, str) or not isinstance(observe, Iterable)
-    listed = [observe] if one else list(observe)
+    several = isinstance(observe, Iterable) and not isinstance(observe, str)
+    listed = list(observe) if several and not callable(observe) else [observe]
     return [check_callable("observe", observer, such_as) for observer in listed]
 
 
