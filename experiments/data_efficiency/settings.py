@@ -7,13 +7,13 @@ the budget against the fraction of the table trained on, for nine settings each 
 under cross entropy.
 
     python experiments/data_efficiency/settings.py  # quick: p = 17, 3 minutes on 2 cores
-    python experiments/data_efficiency/settings.py --scale medium  # p = 31: 40 to 55 minutes, busy
+    python experiments/data_efficiency/settings.py --scale medium  # p = 31: 38 to 65 minutes, busy
     python experiments/data_efficiency/settings.py --scale paper  # p = 97, for a GPU
 
-The medium scale was chosen on AdamW with its decay alone, the baseline, which generalizes between
-an alpha of 0.5 and 0.6 there. At paper scale a step of one network takes 30 ms of a CPU core with
-minibatches, and 500 ms times alpha in full batch; a family is 189 networks of 1e5 steps: 420 core
-hours for the regularizers, of which 300 are full batch.
+The medium scale was chosen on the optimizers' baseline alone, AdamW with dropout and decay, which
+generalizes between an alpha of 0.5 and 0.6 there. At paper scale a step of one network takes 30 ms
+of a CPU core with minibatches, and 500 ms times alpha in full batch; a family is 189 networks of
+1e5 steps: 420 core hours for the regularizers, of which 300 are full batch.
 
 Expected of the regularizers (first report): decay to zero is best and decay to the start good;
 every noise, of minibatches, dropout, updates or weights, helps; full-batch Adam is worst; the
@@ -22,8 +22,8 @@ alpha of 0.33, a tenth of its learning rate not even at 0.6; without dropout lit
 gradient descent is worst, and L2 makes it worse; RMSprop and minibatch Adam need 0.5, full-batch
 Adam more than 0.7. In the 1000 steps of the quick scale only AdamW with its decay generalizes. At
 medium scale the baseline generalizes from 0.65, with dropout or without, and nothing without its
-decay does. Above chance at 0.85, at 8 to 17 %, are dropout, noise on the weights, small
-minibatches, Adam with dropout, also in full batch, RMSprop, and descent at the higher rate.
+decay does. Above chance at 0.85, at 8 to 17 %, are Adam with dropout, also in full batch, noise on
+the weights, small minibatches, RMSprop, and gradient descent at the higher rate.
 """
 
 from typing import Any, Literal, NamedTuple

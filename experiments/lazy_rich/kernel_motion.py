@@ -76,7 +76,8 @@ def kernel_motion(
       rate: the learning rate of gradient descent at p = 97 and width 500, at others the one of the
         same dynamics; the quadratic network alone is trained by it.
       descent_steps: training steps of gradient descent.
-      adamw_steps: training steps of AdamW.
+      adamw_steps: training steps of AdamW, at a rate of 1e-2 and a decay of 5 of the quadratic
+        network, 3e-3 and 1 of the others.
       probe: random rows of the table on which kernels are compared, the same for all networks.
       regression_rows: random rows of the table on which after-kernels are fitted and judged; time
         and memory grow with their square. By default all, but 600 of other networks than the
@@ -91,7 +92,7 @@ def kernel_motion(
         most = task.num_rows
     else:
         families = {"AdamW": (perceptron_or_transformer(network, p, width), adamw_steps)}
-        most = 600  # a minute or two each at a width of 128
+        most = 600  # the whole table at p = 23, where it was measured
     rows = most if regression_rows is None else regression_rows
     with study.sweeps(draw, print_checkpoints) as sweeps:
         for name, ((recipe, rates), max_steps) in families.items():
@@ -142,7 +143,7 @@ def kernels_along_training(
     # The closed form needs no pass for every class.
     is_quadratic = isinstance(model, models.QuadraticMLP)
     traced: Any = kernels.quadratic_trace if is_quadratic else kernels.trace
-    trace = jax.jit(lambda params, tokens: traced(model, params, tokens))
+    trace = jax.jit(functools.partial(traced, model))
     probed, regressed = (np.asarray(task.tokens)[rows] for rows in (chosen, fitted))
 
     @jax.jit
