@@ -1,8 +1,9 @@
-"""The sweep of `interrupted.py` in a process of its own, forked from one that has imported it all.
+"""`interrupted.py` and its like in processes of their own, forked from one that has imported all.
 
 A process that begins anew takes some seconds to import JAX, and these tests begin dozens.
 """
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -11,20 +12,18 @@ from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
 
-import interrupted
-
 CONTEXT = multiprocessing.get_context("forkserver")
 
 
 class Forked:
-    """A process as `subprocess.Popen` has it, of `interrupted.main` with these arguments."""
+    """A process as `subprocess.Popen` has it, of a script's `main` with these arguments."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, script="interrupted"):
         _ensure_server()
         out, self._out = CONTEXT.Pipe(duplex=False)
         err, self._err = CONTEXT.Pipe(duplex=False)
         self._process = CONTEXT.Process(
-            target=_main, args=([str(word) for word in arguments], self._out, self._err)
+            target=_main, args=(script, [str(word) for word in arguments], self._out, self._err)
         )
         self._process.start()
         self.pid = self._process.pid
@@ -61,19 +60,20 @@ class Forked:
 
 def _ensure_server():
     """Starts the process that is forked, which has to find this folder."""
-    CONTEXT.set_forkserver_preload(["interrupted"])
+    CONTEXT.set_forkserver_preload(["interrupted", "interrupted_experiment"])
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     with mock.patch.dict(os.environ, PYTHONPATH=paths):
         forkserver.ensure_running()
 
 
-def _main(arguments, out, err):
+def _main(script, arguments, out, err):
     os.dup2(out.fileno(), 1)
     os.dup2(err.fileno(), 2)
     out.close()
     err.close()
     # As a process that begins anew has them: a server of forks ignores Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
-    sys.argv = ["interrupted.py", *arguments]
-    interrupted.main()
+    # Line by line, for tests that wait for one.
+    sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1, closefd=False) for n in (1, 2))
+    sys.argv = [f"{script}.py", *arguments]
+    importlib.import_module(script).main()

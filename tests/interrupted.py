@@ -23,7 +23,7 @@ def main():
     parser.add_argument("--devices", type=int, default=2)
     parser.add_argument("--vectorize", action="store_true")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--max-steps", type=int, default=3000)
+    parser.add_argument("--max-steps", type=int, default=1500)
     parser.add_argument("--every", type=float, default=0.0)
     parser.add_argument("--slow", type=float, default=0.0)
     parser.add_argument("--full", action="store_true", help="process 0 finds its disk full")
@@ -82,10 +82,10 @@ def main():
     os._exit(0)  # without the seconds that background threads may take to end
 
 
-def run(directory, *, seeds=3, max_steps=3000, **settings):
+def run(directory, *, seeds=3, max_steps=1500, **settings):
     """The sweep itself; `directory=None` keeps nothing."""
     recipe = grokjax.Recipe(
-        models.QuadraticMLP(11, 48, parameterization="standard"),
+        models.QuadraticMLP(11, 24, parameterization="standard"),
         losses.mse,
         optimizers.adamw,
         measures=(measures.weight_norms,),

@@ -15,7 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from grokjax import command, critical
+import jax
+
+from grokjax import command, critical, plotting  # noqa: F401  forked processes have matplotlib
 from grokjax.sweep import run_sweep
 
 
@@ -23,6 +25,10 @@ def main():
     flag, number, name = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     begun, ended = [], []
     faulthandler.enable()
+    cache = Path(__file__).parent.parent / ".jax_cache"
+    jax.config.update("jax_num_cpu_devices", 1)
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
     def told(measured):
         ended.extend([measured] if measured.ended else [])

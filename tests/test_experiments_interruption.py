@@ -11,45 +11,30 @@ from pathlib import Path
 
 import pytest
 import xarray
+from forked import Forked
 
 import grokjax
 
 ROOT = Path(__file__).parent.parent
-SCRIPT = Path(__file__).with_name("interrupted_experiment.py")
-ENVIRONMENT = {
-    **os.environ,
-    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_NUM_CPU_DEVICES": "1",
-    "PYTHONPATH": str(ROOT),
-    "NO_COLOR": "1",
-}
-
-
-def start(*command, **options):
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
-        **options,
-    )  # fmt: skip
 
 
 @contextlib.contextmanager
-def started(*command, **options):
+def started(*arguments):
     """A process that does not outlive a test that fails, and then says where it was."""
-    with start(*command, **options) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGABRT)  # see `interrupted_experiment.py`
-                print(*process.communicate(timeout=60), sep="\n")
+    process = Forked(*arguments, script="interrupted_experiment")
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGABRT)  # see `interrupted_experiment.py`
+            print(*process.communicate(timeout=60), sep="\n")
 
 
 def interrupted(name, options, sweep, folder, number):
     """What an experiment prints that is sent a signal in the middle of a sweep: out, err."""
     flag, output = folder / "flag", folder / "output"
-    command = [sys.executable, SCRIPT, flag, str(sweep), name, *options.split(), "--no-progress"]
-    with started(*command, "--output", output) as process:
+    words = [flag, sweep, name, *options.split(), "--no-progress", "--output", output]
+    with started(*words) as process:
         deadline = time.monotonic() + 300
         while not flag.exists() and process.poll() is None:
             assert time.monotonic() < deadline, f"{name} has trained nothing for 300 s"
@@ -111,13 +96,13 @@ def test_a_signal_leaves_what_is_finished_and_says_so(name, tmp_path):
 
 def test_without_a_finished_network_nothing_is_written(tmp_path):
     options = "--p 5 --width 8 --seeds 1 --descent-steps 100000 --probe 10"
-    command = [sys.executable, SCRIPT, tmp_path / "flag", "1", "lazy_rich.kernel_motion"]
-    with started(*command, *options.split(), "--output", tmp_path / "output", bufsize=1) as process:
+    words = [tmp_path / "flag", 1, "lazy_rich.kernel_motion", *options.split()]
+    with started(*words, "--output", tmp_path / "output") as process:
         assert process.stdout.readline().startswith("When does a network leave the kernel")
         assert process.stdout.readline().startswith("gradient descent: 1 networks")
         process.send_signal(signal.SIGTERM)
         assert process.stderr.readline().startswith(("interrupted in sweep 1", "interrupted by"))
-        process.wait(60)
+        process.communicate(timeout=60)
     assert process.returncode == 130
     assert not list((tmp_path / "output").iterdir())
 
@@ -126,11 +111,20 @@ def test_head_takes_one_line_and_the_results_are_written(tmp_path):
     options = "--p 5 --widths 6 12 --seeds 1 --draws 2 --max-steps 4 4 --eval-every 2"
     words = [sys.executable, "-u", ROOT / "experiments" / "gromov" / "width.py", *options.split()]
     pipe = f"{shlex.join(map(str, words))} --output {tmp_path} | head -1; echo ${{PIPESTATUS[0]}}"
-    process = start("bash", "-c", pipe)
-    out, err = process.communicate(timeout=300)
+    environment = {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_NUM_CPU_DEVICES": "1",
+        "PYTHONPATH": str(ROOT),
+        "NO_COLOR": "1",
+    }
+    done = subprocess.run(
+        ["bash", "-c", pipe], env=environment, capture_output=True, text=True, timeout=300
+    )
     question = "How many neurons does modular addition need: trained, with random phases, and"
-    assert out == f"{question} exactly?\n0\n"
-    assert err == ""
+    assert done.stdout == f"{question} exactly?\n0\n"
+    assert done.stderr == ""
     assert {path.name for path in tmp_path.iterdir()} >= {"results.nc", "width.png", "width.svg"}
 
 

@@ -106,11 +106,12 @@ def test_killed_again_and_again_the_result_is_the_same(tmp_path, whole, vectoriz
     if vectorize:
         whole = interrupted.run(None, devices=two_devices(), vectorize=True)
     moments = random.Random(1 + vectorize)
-    flags = ["--every", 0.3, *(["--vectorize"] if vectorize else [])]
+    # Slow, so that it takes seconds to the end, and the moments are before it.
+    flags = ["--every", 0.3, "--slow", 0.005, *(["--vectorize"] if vectorize else [])]
     killed = 0
     for _ in range(4):
         process = Forked(tmp_path, *flags)
-        time.sleep(moments.uniform(0.5, 5))
+        time.sleep(moments.uniform(0.5, 4))
         killed += process.poll() is None
         process.kill()
         process.communicate()
@@ -132,10 +133,11 @@ def test_a_finished_sweep_called_again_leaves_its_directory_as_it_was(tmp_path):
 
 def test_killed_after_every_round_the_result_is_the_same(tmp_path, interrupt):
     """The same, a round at a time: every place in the schedule is a place to go on from."""
-    whole = interrupted.run(None, devices=two_devices(), max_steps=250)
+    few = {"seeds": 2, "max_steps": 300}
+    whole = interrupted.run(None, devices=two_devices(), **few)
     rounds, lanes = 0, 0
-    while lanes < 12 and rounds < 100:
-        result = interrupt(tmp_path, 2, max_steps=250)
+    while lanes < 8 and rounds < 100:
+        result = interrupt(tmp_path, 2, **few)
         rounds, lanes = rounds + 1, finished(result)
     assert rounds > 5
     assert len(set(whole.dataset.final_step.values)) > 1
@@ -147,7 +149,8 @@ def test_parameters_of_every_measurement_survive(tmp_path, interrupt):
     whole = interrupted.run(None, devices=two_devices(), keep_params="all", **SHORT)
     lanes = 0
     for round in (4, 9, 11):
-        lanes = finished(interrupt(tmp_path, round, keep_params="all"))
+        part = interrupt(tmp_path, round, keep_params="all", checkpoint_every=math.inf)
+        lanes = finished(part)
     assert 0 < lanes < 12
     result = interrupted.run(tmp_path, devices=two_devices(), keep_params="all", **SHORT)
     assert_same(result, whole)
@@ -324,7 +327,8 @@ def test_a_budget_can_be_raised_while_a_sweep_is_interrupted_and_again(tmp_path,
     longer = interrupted.run(None, max_steps=900, devices=two_devices())
     interrupt(tmp_path, 9, max_steps=300)
     for round in (3, 7, 15):
-        assert finished(interrupt(tmp_path, round, max_steps=900)) < 12
+        part = interrupt(tmp_path, round, max_steps=900, checkpoint_every=math.inf)
+        assert finished(part) < 12
     assert_same(interrupted.run(tmp_path, max_steps=900, devices=two_devices()), longer)
 
 
@@ -468,7 +472,7 @@ def test_two_processes_give_the_result_of_one(tmp_path, short):
 
 
 def test_one_process_goes_on_from_a_checkpoint_of_two(tmp_path, whole):
-    processes = two_processes(tmp_path, "--every", 0.3)
+    processes = two_processes(tmp_path, "--every", 0.3, "--slow", 0.01)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "state").glob("*.sha256")) and time.monotonic() < deadline:
         time.sleep(0.05)

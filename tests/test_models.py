@@ -251,7 +251,7 @@ def test_padding_has_no_gradient(model, rows):
 @pytest.mark.parametrize("model", TYPICAL[:-1], ids=named)
 def test_a_padded_equation_is_the_same_equation_alone(model):
     params = initialized(model, operands=5)
-    for operands in range(1, 6):
+    for operands in (1, 2, 4):
         tokens = equations(model, 40, operands)
         padded = np.pad(tokens, ((0, 0), (0, 5 - operands)), constant_values=PAD)
         np.testing.assert_allclose(
