@@ -13,7 +13,8 @@ its own, beside grokjax:
 
 For every program of a sweep the table says how long it took to compile; of the loop over training
 steps: kernels, scatters, sorts, the trip count, and choices between whole arrays of parameters;
-collective operations; the memory of a device, and what `sweep.tuning` predicts of it. The last
+collective operations; the memory of a device, and what `sweep.tuning` predicts of it from the
+programs for fewer slots. The last
 column is a lane-step by the roofline: the kernels' bytes over the memory's bandwidth or the
 operations over the peak rate, whichever takes longer, and the launches. No device has run it.
 """
@@ -54,6 +55,7 @@ def environment(target: str) -> None:
         os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"
         os.environ["XLA_FLAGS"] = "--xla_gpu_autotune_level=0"
     os.environ["JAX_PLATFORMS"] = "cpu"
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # it cannot load what was compiled ahead
 
 
 def topology(target: str) -> Any:
@@ -108,18 +110,20 @@ def cases() -> dict[str, Case]:
     return found
 
 
-def programs(case: Case, mesh: Any) -> tuple[dict[str, Any], Any, list[tuple[int, ...]]]:
-    """The programs of a sweep, lowered for a mesh; its trial; and the shapes of stacked arrays."""
+def lowered(
+    case: Case, mesh: Any, slots: int = SLOTS
+) -> tuple[dict[str, Any], list[tuple[int, ...]]]:
+    """The programs of a sweep, lowered for a mesh; and the shapes of stacked arrays."""
     import jax
     import numpy as np
     from jax.sharding import NamedSharding, PartitionSpec
 
     import grokjax
-    from grokjax.sweep import devices, tuning
+    from grokjax.sweep import devices, programs
     from grokjax.sweep.plan import make_plan
 
     lanes = grokjax.grid(
-        alpha=0.5, seed=range(SLOTS * mesh.size), learning_rate=1e-3, weight_decay=1.0
+        alpha=0.5, seed=range(slots * mesh.size), learning_rate=1e-3, weight_decay=1.0
     )
     plan = make_plan(
         case.recipe, case.task, lanes, max_steps=100 * case.steps, eval_every=case.steps,
@@ -133,27 +137,38 @@ def programs(case: Case, mesh: Any) -> tuple[dict[str, Any], Any, list[tuple[int
             tree,
         )
 
-    state = on_mesh(devices.empty_slots(plan, mesh, SLOTS))
+    state = on_mesh(devices.empty_slots(plan, mesh, slots))
     task, number = on_mesh(plan.task, whole=True), on_mesh(np.int32(0), whole=True)
-    places = SLOTS * mesh.size
+    places = slots * mesh.size
     order, count = on_mesh(np.zeros(places, np.int32)), on_mesh(np.zeros(mesh.size, np.int32))
     targets = on_mesh(np.zeros((places, 4), np.int32))
     shared, seats = (plan.recipe, task), (mesh, state, order, count)
     found = {
-        "admit": devices.admit.lower(*shared, *seats, on_mesh(plan.table.lanes), None),
-        "measure": devices.measure.lower(
+        "admit": programs.admit.lower(*shared, *seats, on_mesh(plan.table.lanes), None),
+        "measure": programs.measure.lower(
             *shared, plan.stop, *seats, on_mesh(np.zeros(places, bool))
         ),
-        "train": devices.train_side_by_side.lower(
+        "train": programs.train_side_by_side.lower(
             *shared, plan.stop, *seats, targets, number, number,
             rows=devices.whole_tiles(mesh, int(plan.rows.max())),
             window=devices.shuffle_window(plan), steps=case.steps,
         ),
-        "take": devices.take.lower(mesh, state.params, on_mesh(np.zeros(mesh.size, np.int32))),
+        "take": programs.take.lower(mesh, state.params, on_mesh(np.zeros(mesh.size, np.int32))),
     }  # fmt: skip
-    shapes = [(SLOTS, *leaf.shape[1:]) for leaf in jax.tree.leaves(state.params)]
-    one = jax.sharding.Mesh(np.array(jax.devices("cpu")[:1]), ("lanes",))
-    return found, tuning.Trial(plan, one), shapes
+    shapes = [(slots, *leaf.shape[1:]) for leaf in jax.tree.leaves(state.params)]
+    return found, shapes
+
+
+def predicted_bytes(case: Case, mesh: Any) -> int:
+    """What `sweep.tuning` expects `SLOTS` slots to take: from the programs for 1 and 2 of them."""
+    from grokjax.sweep import devices, tuning
+
+    known = {
+        slots: devices.program_bytes(lowered(case, mesh, slots)[0]["train"].compile())
+        for slots in (1, 2)
+    }
+    fixed, slot = tuning.memory_line(known)
+    return round(fixed + slot * SLOTS)
 
 
 class Program:
@@ -264,17 +279,16 @@ def described(
     name: str, lowered: Any, case: Case, shapes: list[tuple[int, ...]], target: str
 ) -> tuple[dict[str, Any], str]:
     """What there is to say of a program, and its text."""
+    from grokjax.sweep import devices
+
     start = time.perf_counter()
     compiled = lowered.compile()
     seconds = time.perf_counter() - start
     text = compiled.as_text()
-    memory = compiled.memory_analysis()
-    used = memory.argument_size_in_bytes + memory.temp_size_in_bytes
-    used += memory.output_size_in_bytes - memory.alias_size_in_bytes
     numbers: dict[str, Any] = {
         "compile_seconds": round(seconds, 1),
-        "memory_bytes": used,
-        "temporary_bytes": memory.temp_size_in_bytes,
+        "memory_bytes": devices.program_bytes(compiled),
+        "temporary_bytes": compiled.memory_analysis().temp_size_in_bytes,
         "collectives": len(re.findall(COLLECTIVE, text)),
     }
     if name == "train":
@@ -334,9 +348,9 @@ def compile_ahead(
     results: dict[str, dict[str, Any]] = {}
     rows = []
     for name in names:
-        lowered, trial, shapes = programs(known[name], mesh)
-        predicted = SLOTS * trial.lane_bytes
-        for kind, program in lowered.items():
+        programs, shapes = lowered(known[name], mesh)
+        predicted = predicted_bytes(known[name], mesh)
+        for kind, program in programs.items():
             numbers, text = described(kind, program, known[name], shapes, target)
             if kind == "train":
                 numbers["predicted_bytes"] = predicted

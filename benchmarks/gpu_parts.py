@@ -208,8 +208,8 @@ def layout(known: Mapping[str, Found], left: float, **studies: Any) -> Found:
         with counting_compilations() as compiled:
             chosen, seconds = timed(choose_layout, trial, "auto", "auto", steps, chunk)
         found["layouts"][name] = {
-            **chosen._asdict(), "seconds": seconds, "lane_bytes": trial.lane_bytes,
-            "fitting": trial.fitting, **compiled.figures(),
+            **chosen._asdict(), "seconds": seconds, "program_bytes": trial.program_bytes,
+            **compiled.figures(),
         }  # fmt: skip
         way = "side by side" if chosen.vectorize else "one after another"
         text = f"{chosen.slots} slots, {way}, {chosen.measurements} measurements a call"
@@ -240,10 +240,12 @@ def slots(
         trial, rates, count = trial_of(name, most * mesh.size, steps), {}, 1
         until = start + min(left, seconds) * place / len(networks)
         last = 0.0
-        while count <= min(most, trial.fitting) and time.perf_counter() + 1.5 * last < until:
+        while count <= most and time.perf_counter() + 1.5 * last < until:
             (taken,), last = timed(trial.seconds, count, side_by_side, [count], steps)
             rates[count] = count * mesh.size * steps / taken
             count *= 2
+            if count > trial.fitting(side_by_side):
+                break
         found["by_slots"][name] = rates
         found["rates"][name] = max(rates.values(), default=0.0)
         each = [f"{count}: {number(rate)}" for count, rate in rates.items()]

@@ -11,7 +11,6 @@ so that no row is padding. The network is Gromov's with AdamW on the full batch.
 - time: seconds of a lane-step as the platform trains lanes, a measurement every 20 steps included;
   the sizes are timed in turn.
 - memory: what the compiled program of lanes side by side takes, by XLA's own account; nothing runs.
-- predicted memory: lanes times `Trial.lane_bytes`, by which the library chooses slots.
 """
 
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ from benchmarks.common import plan_of, record
 from experiments.common import adamw
 from grokjax import tasks
 from grokjax.command import number, print_table, run_as_command
-from grokjax.sweep import devices
+from grokjax.sweep import devices, programs
 from grokjax.sweep.plan import Plan
 from grokjax.sweep.tuning import Trial
 
@@ -51,10 +50,6 @@ PREDICTED = {
     ("memory", "width"): Prediction(0.8, "hidden layers and state have K, logits do not"),
     ("memory", "alpha"): Prediction(0.7, "rows of a step; the state and the measurement have none"),
     ("memory", "lanes"): Prediction(1, "lanes share the task's table and nothing else"),
-    ("predicted memory", "p"): Prediction(2.2, "the same parts, counted one by one"),
-    ("predicted memory", "width"): Prediction(0.8, "the same"),
-    ("predicted memory", "alpha"): Prediction(0.7, "the same"),
-    ("predicted memory", "lanes"): Prediction(1, "a number of bytes for each lane"),
 }
 MIDDLE = {"p": 47, "width": 128, "alpha": 0.5, "lanes": 4}
 SIZES = {
@@ -103,9 +98,6 @@ def growth(quick: bool = False, repeats: int = 4, output: Path | None = None) ->
     costs = {
         "time": seconds,
         "memory": {at: [found] for at, found in memory.items()},
-        "predicted memory": {
-            at: [len(trial.plan) * trial.lane_bytes] for at, trial in points.items()
-        },
     }
     rows, ratios, found = [], {}, {}
     for (quantity, variable), predicted in PREDICTED.items():
@@ -158,13 +150,12 @@ def program_bytes(plan: Plan) -> int:
     state = devices.put(mesh, devices.empty_slots(plan, mesh, lanes))
     order = np.arange(lanes, dtype=np.int32)
     seats = (order, np.array([lanes], np.int32), np.zeros((lanes, 1), np.int32))
-    memory = devices.train_side_by_side.lower(
+    program = programs.train_side_by_side.lower(
         plan.recipe, plan.task, plan.stop, mesh, state, *seats, np.int32(plan.max_steps),
         np.int32(STEPS), rows=devices.whole_tiles(mesh, int(plan.rows.max())),
         window=devices.shuffle_window(plan), steps=STEPS,
-    ).compile().memory_analysis()  # fmt: skip
-    used = memory.argument_size_in_bytes + memory.temp_size_in_bytes
-    return used + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    )  # fmt: skip
+    return devices.program_bytes(program.compile())
 
 
 def fitted(sizes: Sequence[float], costs: Sequence[Sequence[float]], predicted: float) -> Fit:

@@ -14,7 +14,7 @@ from jax.extend import core
 import grokjax
 from grokjax import losses, models, optimizers, tasks, train
 from grokjax.models.lookup import look_up
-from grokjax.sweep import devices, plan, schedule
+from grokjax.sweep import devices, plan, programs, schedule
 
 P, LANES, ROWS = 7, 3, 20
 TASK = tasks.modular_addition(P)
@@ -123,7 +123,7 @@ def test_lanes_side_by_side_share_a_trip_count_that_is_known(batch_size):
     (call,) = queue.calls(True, 3)
     window = devices.shuffle_window(planned)
     program = jax.make_jaxpr(
-        lambda state, targets: devices.train_side_by_side(
+        lambda state, targets: programs.train_side_by_side(
             chosen, TASK, planned.stop, mesh, state, call.order.ravel(), call.count, targets,
             jnp.int32(90), jnp.int32(30), rows=call.rows, window=window, steps=30,
         )

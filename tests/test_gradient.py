@@ -51,6 +51,10 @@ def automatic(recipe, lane, params, tokens, labels, weights):
     return jax.grad(objective)(params)
 
 
+def gradient_at(recipe, lane, params, tokens, labels, weights):
+    return gradient.loss_gradient(recipe, lane, tokens, labels, weights)(params, KEY)
+
+
 def assert_close(one, other):
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=2e-5, atol=1e-6, err_msg=name)
@@ -64,7 +68,7 @@ def test_it_is_the_gradient_of_the_loss(operands, parameterization, tile, monkey
     recipe = recipe_of(quadratic(operands, parameterization=parameterization))
     given = rows(operands)
     params = recipe.model.init(KEY, given[0])
-    found = gradient.loss_gradient(recipe, lane_of(), params, *given, KEY)
+    found = gradient_at(recipe, lane_of(), params, *given)
     assert_close(found, automatic(recipe, lane_of(), params, *given))
 
 
@@ -73,7 +77,7 @@ def test_the_scale_of_the_logits_and_a_penalty_are_part_of_it():
     recipe = recipe_of(quadratic(parameterization="standard"), penalty=penalty)
     lane = lane_of(logit_scale=np.float32(0.3), strength=0.7)
     params, given = recipe.model.init(KEY, rows()[0]), rows()
-    found = gradient.loss_gradient(recipe, lane, params, *given, KEY)
+    found = gradient_at(recipe, lane, params, *given)
     assert_close(found, automatic(recipe, lane, params, *given))
     assert np.abs(found["w1"] - 1.4 * params["w1"]).max() > 1e-3  # both parts count
 
@@ -82,9 +86,7 @@ def test_a_label_that_is_no_class_is_not_a_number():
     recipe, (tokens, labels, weights) = recipe_of(quadratic()), rows()
     params, labels = recipe.model.init(KEY, tokens), labels.copy()
     labels[2] = P
-    by_hand = lambda labels: gradient.loss_gradient(
-        recipe, lane_of(), params, tokens, labels, weights, KEY
-    )
+    by_hand = lambda labels: gradient_at(recipe, lane_of(), params, tokens, labels, weights)
     by_jax = lambda labels: automatic(recipe, lane_of(), params, tokens, labels, weights)
     for f in (by_hand, by_jax):
         assert np.isnan(jax.jit(f)(labels)["w2"]).all()
@@ -96,7 +98,7 @@ def test_it_can_be_mapped_and_differentiated_again(tile, monkeypatch):
     recipe, given = recipe_of(quadratic(parameterization="standard")), rows()
     several = [recipe.model.init(jax.random.key(seed), given[0]) for seed in range(3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *several)
-    by_hand = lambda params: gradient.loss_gradient(recipe, lane_of(), params, *given, KEY)
+    by_hand = lambda params: gradient_at(recipe, lane_of(), params, *given)
     by_jax = lambda params: automatic(recipe, lane_of(), params, *given)
     found = jax.vmap(by_hand)(stacked)
     for i, params in enumerate(several):
@@ -137,7 +139,7 @@ def test_anything_else_is_differentiated_automatically(name, monkeypatch):
     given = rows()
     params = recipe.model.init(KEY, jnp.asarray(given[0]))
     monkeypatch.setattr(gradient, "quadratic_gradient", None)  # calling it would fail
-    found = gradient.loss_gradient(recipe, lane, params, *given, KEY)
+    found = gradient_at(recipe, lane, params, *given)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(found))
 
 
@@ -145,5 +147,5 @@ def test_the_quadratic_network_on_the_squared_error_is_not(monkeypatch):
     called = []
     monkeypatch.setattr(gradient, "quadratic_gradient", lambda *given: called.append(given))
     recipe = recipe_of(quadratic())
-    gradient.loss_gradient(recipe, lane_of(), None, *rows(), KEY)
+    gradient.loss_gradient(recipe, lane_of(), *rows())
     assert called

@@ -34,10 +34,10 @@ FLOORS = [
     {"command"},
 ]
 # Inside the sweep too: each imports from those before it only.
-SWEEP = ["identity", "plan", "schedule", "devices", "tuning", "ledger", "snapshot", "store"]
-SWEEP += ["observers", "loop", "resume", "run"]
+SWEEP = ["identity", "plan", "schedule", "programs", "devices", "tuning", "ledger", "snapshot"]
+SWEEP += ["store", "observers", "loop", "resume", "run"]
 COMPILED = {"jit", "vmap", "pmap", "shard_map"}
-COMPILES = {"grokjax.sweep.devices"}  # nobody else
+COMPILES = {"grokjax.sweep.programs"}  # nobody else
 
 
 def module_name(path: Path) -> str:

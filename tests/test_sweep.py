@@ -1,7 +1,9 @@
 """The engine: a lane's result is its own, whoever shares the device, and nothing runs in vain."""
 
 import dataclasses
+import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ import grokjax
 from grokjax import keys, losses, measures, models, optimizers, tasks
 from grokjax.results.dataset import RESERVED
 from grokjax.sweep import devices as on_devices
-from grokjax.sweep import tuning
+from grokjax.sweep import programs, tuning
 from grokjax.sweep.ledger import Ledger
 from grokjax.sweep.plan import make_plan
 from grokjax.sweep.store import Store
@@ -394,6 +396,52 @@ def test_new_numbers_compile_nothing():
     assert run({**lanes, "weight_decay": np.full(15, 0.1)}) > 0  # a new column is new structure
 
 
+def three_sizes(p):
+    """A sweep of lanes of three padded sizes: recipe, task and lanes."""
+    recipe = grokjax.Recipe(models.QuadraticMLP(p, 8), losses.mse, optimizers.gradient_descent)
+    return recipe, tasks.modular_addition(p), grid(alpha=[0.3, 0.5, 0.9], learning_rate=1.0)
+
+
+ONE_BY_ONE = {
+    "max_steps": 6, "eval_every": 3, "slots": 3, "vectorize": False, "stop": None,
+    "keep_params": "none", "progress": False,
+}  # fmt: skip
+
+
+def test_each_padded_size_is_compiled_ahead_and_once(monkeypatch):
+    begun, threads = [], on_devices._threads()
+    pool = type("Pool", (), {"submit": lambda _, work: begun.append(work) or threads.submit(work)})
+    monkeypatch.setattr(on_devices, "_threads", pool)
+    result = grokjax.run_sweep(*three_sizes(14), devices=jax.devices()[:1], **ONE_BY_ONE)
+    assert len(begun) == 3 + 2  # to admit, and to measure
+    assert result.dataset.attrs["compilations"] == 5
+
+
+def test_what_cannot_be_compiled_is_told_by_the_call_that_needs_it(monkeypatch):
+    def refuse(program):
+        raise MemoryError("the program is too large")
+
+    monkeypatch.setattr(on_devices, "program_bytes", refuse)
+    with pytest.raises(MemoryError, match="too large"):
+        grokjax.run_sweep(*three_sizes(11), **ONE_BY_ONE)
+
+
+def test_a_sweep_that_is_over_compiles_nothing_more(monkeypatch):
+    plan = planned(*three_sizes(11))
+    held, compiled = threading.Event(), []
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(on_devices, "_threads", lambda: pool)
+        monkeypatch.setattr(on_devices, "program_bytes", compiled.append)
+        pool.submit(held.wait)
+        mesh = grokjax.lane_mesh(jax.devices()[:1])
+        on = on_devices.Devices(plan, mesh, 3, vectorize=False)
+        on.set_state(on_devices.empty_slots(plan, mesh, 3))
+        on.compile(plan.rows.tolist(), 3)
+        on.close()
+        held.set()
+    assert not compiled
+
+
 def test_compiled_programs_contain_no_collectives(recipe, task, lanes):
     plan, mesh = planned(recipe, task, lanes), grokjax.lane_mesh()
     assert mesh.size == 4
@@ -406,9 +454,9 @@ def test_compiled_programs_contain_no_collectives(recipe, task, lanes):
     texts = [
         program.compile().as_text()
         for program in (
-            on_devices.train.lower(*fixed, *seats, many[:, 0], number, **sizes),
-            on_devices.measure.lower(*fixed, plan.stop, *seats, put(np.ones(8, bool))),
-            on_devices.train_side_by_side.lower(
+            programs.train.lower(*fixed, *seats, many[:, 0], number, **sizes),
+            programs.measure.lower(*fixed, plan.stop, *seats, put(np.ones(8, bool))),
+            programs.train_side_by_side.lower(
                 *fixed, plan.stop, *seats, many, number, number, **sizes, steps=3
             ),
         )
@@ -462,10 +510,13 @@ def test_automatic_layout_comes_from_a_trial(trial):
 
 
 def pretend(monkeypatch, seconds, compiling=0.0, memory=2**40):
-    """A device on which a call takes `seconds(slots, vectorize, count, steps)`."""
+    """A device on which a call takes `seconds(slots, vectorize, count, steps)`.
+
+    A program takes 50 bytes, and 10 for each slot.
+    """
 
     def timed(self, slots, vectorize, counts, steps):
-        self.compiling = compiling
+        self.compiling, self.program_bytes[slots] = compiling, 50 + 10 * slots
         return [seconds(slots, vectorize, count, steps) for count in counts]
 
     monkeypatch.setattr(tuning.Trial, "seconds", timed)
@@ -493,10 +544,24 @@ def test_slots_side_by_side_double_while_it_pays_and_fits(trial, monkeypatch):
     assert choose() == 7
     pretend(monkeypatch, lambda slots, *_: max(slots, 4))  # four lanes fill the device
     assert choose() == 4
-    pretend(monkeypatch, lambda slots, *_: 1.0, memory=5 * trial.lane_bytes)
-    assert choose() == 2
-    params = jax.eval_shape(trial.plan.recipe.model.init, jax.random.key(0))
-    assert trial.lane_bytes > sum(4 * leaf.size for leaf in jax.tree.leaves(params))
+    room = lambda most: pretend(monkeypatch, lambda slots, *_: 1.0, memory=2 * most)
+    for most, expected in [(59, 1), (119, 1), (125, 7)]:  # of 119 bytes two might take twice 60
+        trial.program_bytes.clear()
+        room(most)
+        assert choose() == expected
+
+
+def test_memory_grows_in_a_line_with_the_slots():
+    assert tuning.memory_line({1: 60}) == (0, 60)
+    assert tuning.memory_line({1: 70, 4: 90, 2: 70}) == (50, 10)
+    assert tuning.memory_line({1: 70, 2: 60}) == (58, 1)  # no room is never unlimited
+
+
+def test_what_lanes_side_by_side_take_is_what_their_program_takes(trial):
+    trial.seconds(2, True, [2], 5)
+    state = on_devices.empty_slots(trial.plan, trial.mesh, 2)
+    bytes_of_state = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    assert bytes_of_state < trial.program_bytes[2] < 100 * bytes_of_state
 
 
 def test_a_call_side_by_side_covers_enough_to_keep_the_host_in_the_shade(trial, monkeypatch):

@@ -35,11 +35,10 @@ class Embed(nn.Module):
     width: int
 
     @nn.compact
-    def __call__(self, rows: jax.Array) -> jax.Array:
-        """Vectors of tokens: int32[...] -> float[..., width]."""
+    def __call__(self, pick: Callable[[jax.Array], jax.Array]) -> jax.Array:
+        """Those vectors of float[tokens, width] that a function such as `by_token`'s picks."""
         shape = (self.tokens, self.width)
-        table = self.param("embedding", nn.initializers.normal(1.0), shape, jnp.float32)
-        return look_up(table, rows)
+        return pick(self.param("embedding", nn.initializers.normal(1.0), shape, jnp.float32))
 
 
 def embedding(tokens: int, width: int) -> Embed:
@@ -47,7 +46,9 @@ def embedding(tokens: int, width: int) -> Embed:
     return Embed(tokens, width, name="embed")
 
 
-def by_token(vocabulary: int, tokens: jax.Array) -> tuple[jax.Array, Callable[[Any], Any]]:
+def by_token(
+    vocabulary: int, tokens: jax.Array
+) -> tuple[Callable[[jax.Array], jax.Array], Callable[[Any], Any]]:
     """Where to evaluate a function of single tokens, and how to get its values for all rows.
 
     A network's first layers depend on one token. With more rows than tokens they are evaluated once
@@ -58,9 +59,10 @@ def by_token(vocabulary: int, tokens: jax.Array) -> tuple[jax.Array, Callable[[A
       tokens: int32[B]; those below 0 get the value of some token, to be masked.
 
     Returns:
-      Tokens, int32[V] or int32[B], and a function that maps arrays [V or B, ...] to [B, ...].
+      A function that picks the rows of the tokens to evaluate from a table, float[V', ...] ->
+      float[V or B, ...], and one that maps arrays [V or B, ...] to [B, ...].
     """
     if tokens.size <= vocabulary:
-        return jnp.maximum(tokens, 0), lambda tree: tree
+        return lambda table: look_up(table, tokens), lambda tree: tree
     at_rows = lambda table: look_up(jnp.asarray(table), tokens)
-    return jnp.arange(vocabulary), lambda tree: jax.tree.map(at_rows, tree)
+    return lambda table: table[:vocabulary], lambda tree: jax.tree.map(at_rows, tree)

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 
 from grokjax.models import fields
 from grokjax.models.layers import by_token, embedding, linear, uniform
-from grokjax.models.lookup import look_up
 from grokjax.models.network import TokenNetwork
 from grokjax.models.noise import dropout as drop
 
@@ -94,9 +93,9 @@ class _Network(nn.Module):
             from_token = cell.from_token
         else:
             embed = embedding(model.num_classes, model.embedding)
-            from_token = lambda token: cell.from_input(embed(token))
-        distinct, at_rows = zip(*(by_token(model.p, column) for column in columns), strict=True)
-        gates = [from_token(token) for token in distinct]
+            from_token = lambda pick: cell.from_input(embed(pick))
+        picks, at_rows = zip(*(by_token(model.p, column) for column in columns), strict=True)
+        gates = [from_token(pick) for pick in picks]
         later = [at(table) for at, table in zip(at_rows[1:], gates[1:], strict=True)]
         return _unroll(cell, [gates[0], *later], real, at_rows[0])
 
@@ -114,9 +113,9 @@ class _Cell(nn.Module):
         self.bias_x = self.param("bias_x", initial, (4 * self.width,))
         self.bias_h = self.param("bias_h", initial, (4 * self.width,))
 
-    def from_token(self, token: jax.Array) -> jax.Array:
-        """What a one-hot input adds to the gates, and the biases."""
-        return look_up(self.weight_x, token) + (self.bias_x + self.bias_h)[None]
+    def from_token(self, pick: Callable[[jax.Array], jax.Array]) -> jax.Array:
+        """What one-hot inputs add to the gates, and the biases: `pick` as of `by_token`."""
+        return pick(self.weight_x) + (self.bias_x + self.bias_h)[None]
 
     def from_input(self, x: jax.Array) -> jax.Array:
         """What an input adds to the gates, and the biases."""

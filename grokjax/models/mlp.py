@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from grokjax.checks import check_integers
 from grokjax.models import fields
-from grokjax.models.layers import by_token, embedding, linear, uniform
-from grokjax.models.lookup import look_up
+from grokjax.models.layers import embedding, linear, uniform
+from grokjax.models.lookup import look_up_sum
 from grokjax.models.network import TokenNetwork
 from grokjax.models.noise import dropout as drop
 
@@ -88,17 +88,15 @@ class _Network(nn.Module):
         return h.reshape(*tokens.shape[:-1], model.num_classes)
 
     def _first_layer(self, columns: jax.Array) -> jax.Array:
-        """Preactivations: int32[S, B] -> float[B, K], rows of the weights, no one-hot product."""
+        """Preactivations: int32[S, B] -> float[B, K], sums of rows of the weights."""
         model = self.model
         inputs = model.embedding or model.num_classes
         initial = uniform(model.operands * inputs)
         weights = self.param("kernel_0", initial, (model.operands, inputs, model.hidden[0]))
         h = self.param("bias_0", initial, (model.hidden[0],))[None]
-        embed = None
-        if model.embedding is not None:
+        if model.embedding is None:
+            tables = weights[:, : model.p]
+        else:
             embed = embedding(model.num_classes, model.embedding)
-        for weight, column in zip(weights, columns, strict=True):
-            distinct, at_rows = by_token(model.p, column)
-            rows = look_up(weight, distinct) if embed is None else embed(distinct) @ weight
-            h = h + jnp.where(column[:, None] < 0, 0.0, at_rows(rows))
-        return h
+            tables = jnp.einsum("ve,sek->svk", embed(lambda table: table[: model.p]), weights)
+        return h + look_up_sum(tables, columns.T)

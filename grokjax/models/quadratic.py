@@ -10,7 +10,7 @@ import numpy as np
 
 from grokjax.checks import check_callable, check_choice, check_flag, check_key, shown
 from grokjax.models import arguments, fields
-from grokjax.models.lookup import look_up
+from grokjax.models.lookup import look_up_sum
 from grokjax.models.noise import dropout as drop
 from grokjax.models.protocol import ModelBase
 from grokjax.tasks import Task
@@ -139,12 +139,7 @@ class QuadraticMLP(ModelBase):
             w1 = w1 - jnp.mean(w1, axis=1, keepdims=True)
             variance = jnp.sum(jnp.mean(w1**2, axis=1, keepdims=True), axis=0, keepdims=True)
             w1 = w1 / (self.input_scale * jnp.sqrt(variance + 1e-12))
-        # PAD looks up some row; a padded operand then adds nothing.
-        rows = [
-            jnp.where(tokens[..., s, None] < 0, 0.0, look_up(w1[s], tokens[..., s]))
-            for s in range(self.operands)
-        ]
-        return self.input_scale * sum(rows[1:], rows[0])
+        return self.input_scale * look_up_sum(w1, tokens)  # PAD adds nothing
 
     def apply(
         self,

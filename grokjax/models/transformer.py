@@ -141,7 +141,7 @@ class _Network(nn.Module):
         lookups = [by_token(model.num_tokens, column) for column in columns]
         embed = embedding(model.num_classes, model.width)
         positions = self._positions(len(columns))
-        x = [embed(token) + positions[i][None] for i, (token, _) in enumerate(lookups)]
+        x = [embed(pick) + positions[i][None] for i, (pick, _) in enumerate(lookups)]
         keys = [[None] * len(columns)] * model.layers
         if key is not None:
             keys = jax.random.split(key, (model.layers, len(columns)))

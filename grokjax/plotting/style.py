@@ -127,8 +127,13 @@ def save(fig: _Figure, directory: str | os.PathLike, name: str) -> list[pathlib.
         "png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}
     }  # fmt: skip
     paths = [directory / f"{name}.{suffix}" for suffix in dated]
-    for path, metadata in zip(paths, dated.values(), strict=True):
-        fig.savefig(path, dpi=150, metadata=metadata)
+    engine = fig.get_layout_engine()
+    try:
+        for path, metadata in zip(paths, dated.values(), strict=True):
+            fig.savefig(path, dpi=150, metadata=metadata)
+            fig.set_layout_engine("none")  # laid out once, all files are the same picture
+    finally:
+        fig.set_layout_engine(engine)
     return paths
 
 

@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from grokjax.sweep.devices import Devices, Report, any_process, fetch, from_first
+from grokjax.sweep.devices import Devices, any_process, fetch, from_first
 from grokjax.sweep.ledger import Ledger
 from grokjax.sweep.observers import Measured, Observers
 from grokjax.sweep.plan import Plan
+from grokjax.sweep.programs import Report
 from grokjax.sweep.schedule import EMPTY, Call, Schedule
 from grokjax.sweep.snapshot import Pending, snapshot
 from grokjax.sweep.store import Segment, Store

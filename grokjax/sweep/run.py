@@ -21,7 +21,7 @@ from grokjax.sweep.ledger import Ledger
 from grokjax.sweep.observers import Observer, Observers, ProgressLine, check_observers
 from grokjax.sweep.plan import Keep, Plan, make_plan
 from grokjax.sweep.resume import Opened, finish, reopen
-from grokjax.sweep.schedule import Schedule
+from grokjax.sweep.schedule import Schedule, common_steps
 from grokjax.sweep.snapshot import Pending, restore
 from grokjax.sweep.store import Store
 from grokjax.sweep.tuning import Layout, Trial, choose_layout
@@ -180,15 +180,20 @@ def _train(
     state, pending = empty_slots(plan, mesh, slots), list[Pending]()
     if opened.saved is not None:
         state, pending = restore(opened.saved, opened.running, schedule, ledger, state)
-    on = Devices(plan, mesh, slots, layout.vectorize, layout.measurements)
-    on.set_state(state)
     ledger.origin = {**environment(), "slots": slots, "vectorize": int(layout.vectorize)}
     if store is not None:
         ledger.origin["sweep"] = store.mark
-    loop.run(
-        plan, on, schedule, ledger, store, observers, stopping,
-        pending=pending, carried=opened.carried, checkpoint_every=checkpoint_every,
-    )  # fmt: skip
+    with contextlib.closing(
+        Devices(plan, mesh, slots, layout.vectorize, layout.measurements)
+    ) as on:
+        on.set_state(state)
+        # Side by side nobody knows yet which padded sizes will be the largest of a call.
+        sizes = [] if layout.vectorize else schedule.sizes()
+        on.compile(sizes, steps=common_steps(plan.measure_at))
+        loop.run(
+            plan, on, schedule, ledger, store, observers, stopping,
+            pending=pending, carried=opened.carried, checkpoint_every=checkpoint_every,
+        )  # fmt: skip
     if store is not None:
         try:
             store.close()

@@ -76,6 +76,12 @@ class Schedule:
         """Lets only some of the lanes wait."""
         self.queue = [lane for lane in self.queue if wanted(lane)]
 
+    def sizes(self) -> list[int]:
+        """The padded sizes of lanes that train or wait, in the order in which they are needed."""
+        training = self.occupant[self.occupant != EMPTY].tolist()
+        lanes = [*training, *reversed(self.queue)]
+        return list(dict.fromkeys(self.rows[lanes].tolist()))
+
     def seat(self, lane: int, device: int, slot: int, measured: int) -> None:
         """Puts a lane that has been measured so many times into a slot."""
         self.occupant[device, slot] = lane

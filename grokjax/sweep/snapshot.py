@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from grokjax.models import Params
-from grokjax.sweep.devices import Report
 from grokjax.sweep.ledger import Ledger
+from grokjax.sweep.programs import Report
 from grokjax.sweep.schedule import EMPTY, Call, Schedule
 from grokjax.train import LaneState, lane_keys
 

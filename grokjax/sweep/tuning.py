@@ -1,17 +1,17 @@
 """How to lay lanes out on the devices: measured there, for the recipe at hand."""
 
 import dataclasses
-import itertools
 import math
 import os
 import time
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from grokjax.sweep import devices
+from grokjax.sweep import devices, programs
 from grokjax.sweep.plan import Plan
 from grokjax.sweep.schedule import Call
 
@@ -84,9 +84,9 @@ def _fastest(
     trial: "Trial", slots: int | Literal["auto"], vectorize: bool, lane_steps: int, chunk: int
 ) -> tuple[Layout, float]:
     """The best number of slots for one way of training, and its lane-steps a second."""
-    most = int(devices.from_first(min(trial.most, trial.fitting)))  # hosts differ in memory
     steps = min(chunk, TRIAL_STEPS)
     if not vectorize:
+        most = trial.fitting(False)
         tried = min(ONE_BY_ONE, most) if slots == "auto" else slots
         one, all_of_them = trial.seconds(tried, False, [1, tried], steps)
         # Timing noise must not make a lane free.
@@ -100,14 +100,17 @@ def _fastest(
         seconds = trial.seconds(slots, True, [slots], steps)[0]
         rate = slots * trial.mesh.size * steps / seconds
         return _covering(trial, slots, chunk * seconds / steps), rate
-    best, best_rate = 1, 0.0
-    for count in itertools.takewhile(lambda n: n < 2 * most, (2**k for k in itertools.count())):
-        count = min(count, most)
+    best, best_rate, count = 1, 0.0, 1
+    while True:
         seconds = trial.seconds(count, True, [count], steps)[0]
         rate = count * trial.mesh.size * steps / seconds
         if rate < GAIN * best_rate:
             break
         best, best_rate = count, rate
+        most = trial.fitting(True)
+        if count >= most:
+            break
+        count = min(2 * count, most)
     return _covering(trial, best, chunk * best * trial.mesh.size / best_rate), best_rate
 
 
@@ -132,38 +135,35 @@ class Trial:
       plan: the sweep.
       mesh: its devices.
       compiling: seconds that the longest compilation took so far.
+      program_bytes: of a device's memory, by the number of lanes side by side that a program is
+        compiled for.
     """
 
     plan: Plan
     mesh: Mesh
     compiling: float = 0.0
+    program_bytes: dict[int, int] = dataclasses.field(default_factory=dict)
 
     @property
     def most(self) -> int:
         """Lanes that each device gets if all are on the devices at once."""
         return -(-len(self.plan) // self.mesh.size)
 
-    @property
-    def fitting(self) -> int:
-        """Slots that fit a device's memory, at least 1."""
-        return max(1, int(MEMORY_SHARE * _memory(self.mesh) / self.lane_bytes))
+    def fitting(self, vectorize: bool) -> int:
+        """Slots that half of a device's memory has room for, at least 1 and no more than lanes.
 
-    @property
-    def lane_bytes(self) -> int:
-        """What a lane occupies: state, gradient, activations of a step, logits of the table."""
-        plan = self.plan
-
-        def activations(key):
-            tokens = jax.numpy.zeros((self.rows, plan.task.operands), np.int32)
-            apply = lambda params: plan.recipe.model.apply(params, tokens, key=key)
-            return jax.vjp(apply, state.params)
-
-        one = devices.lane_mesh(jax.local_devices()[:1])
-        state = jax.tree.map(lambda leaf: leaf[0], devices.empty_slots(plan, one, 1))
-        logits, residuals = jax.eval_shape(activations, jax.eval_shape(lambda: jax.random.key(0)))
-        leaves = jax.tree.leaves((state, state.params, residuals))
-        step = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-        return step + plan.task.num_rows * logits.shape[-1] * logits.dtype.itemsize
+        One after another they need room for their state. Side by side they need what the compiler
+        says of the programs for fewer slots, extrapolated.
+        """
+        room = MEMORY_SHARE * _memory(self.mesh)
+        if vectorize:
+            fixed, slot = memory_line(self.program_bytes)
+            fits = (room - fixed) / slot
+        else:
+            one = devices.empty_slots(self.plan, devices.lane_mesh(jax.local_devices()[:1]), 1)
+            fits = room / sum(leaf.nbytes for leaf in jax.tree.leaves(one))
+        # Hosts differ in memory.
+        return int(devices.from_first(min(self.most, max(1, int(fits)))))
 
     @property
     def rows(self) -> int:
@@ -183,9 +183,12 @@ class Trial:
             rows=self.rows,
             steps=steps,
         )
+        empty = devices.empty_slots(plan, self.mesh, slots)
+        on.set_state(empty)
+        on.compile([self.rows], steps)
         best = []
         for number in counts:
-            on.set_state(devices.empty_slots(plan, self.mesh, slots))
+            on.set_state(empty)
             on.admit(first)
             taken = []
             for turn in range(1, 4):
@@ -195,8 +198,10 @@ class Trial:
                 start = time.perf_counter()
                 jax.block_until_ready(on.train(first._replace(count=count, targets=targets)))
                 taken.append(time.perf_counter() - start)
-            self.compiling = max(self.compiling, taken[0] - taken[1])
+            self.compiling = max(self.compiling, taken[0] - taken[1], on.compile_seconds)
             best.append(min(taken[1:]))
+        if vectorize:
+            self.program_bytes[slots] = on.program_bytes
         *best, self.compiling = devices.from_first([*best, self.compiling]).tolist()
         return best
 
@@ -210,11 +215,23 @@ class Trial:
             start = time.perf_counter()
             # As many transfers and calls as `Devices.train` and reading its report take.
             for _ in range(2):
-                devices.fetch(devices.take(mesh, stacked, devices.put(mesh, np.asarray(places))))
+                devices.fetch(programs.take(mesh, stacked, devices.put(mesh, np.asarray(places))))
             taken.append(time.perf_counter() - start)
         lanes = slots * mesh.size
         call = float(devices.from_first(min(taken[1:])))
         return call + SEND_SECONDS * lanes, READ_SECONDS * lanes
+
+
+def memory_line(program_bytes: Mapping[int, int]) -> tuple[float, float]:
+    """What programs take of a device's memory, `fixed + slot * slots` bytes: fixed, slot.
+
+    Args:
+      program_bytes: what was compiled, by slots; the two largest decide. A single one is taken to
+        be all slots, which errs on the safe side.
+    """
+    *_, (fewer, less), (more, most) = [(0, 0), *sorted(program_bytes.items())]
+    slot = max((most - less) / (more - fewer), 1.0)
+    return max(most - slot * more, 0.0), slot
 
 
 def _memory(mesh: Mesh) -> int:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,46 +16,46 @@ from grokjax.train.recipe import Recipe
 TILE = 600_000  # activations of the rows that are worked on at once: they stay in a core's cache
 
 
+Gradient = Callable[[Params, jax.Array], Params]  # of parameters, and of a key of the model's noise
+
+
 def loss_gradient(
-    recipe: Recipe,
-    lane: Lane,
-    params: Params,
-    tokens: jax.Array,
-    labels: jax.Array,
-    weights: jax.Array,
-    key: jax.Array,
-) -> Params:
-    """The gradient of `sum(weights * loss(logits, labels)) + penalty` in the parameters.
+    recipe: Recipe, lane: Lane, tokens: jax.Array, labels: jax.Array, weights: jax.Array
+) -> Gradient:
+    """The gradient of `sum(weights * loss(logits, labels)) + penalty`, as a function of parameters.
+
+    What depends on the rows alone is computed here: once, if it is called outside of a loop.
 
     Args:
       recipe: what the lanes share.
       lane: the run.
-      params: where.
       tokens: int32[B, S].
       labels: int32[B].
       weights: float[B], 0 on padding.
-      key: of the model's noise.
+
+    Returns:
+      The gradient in the parameters, of parameters and of a key for the model's noise.
     """
     if not _is_written_out(recipe, lane):
-        return jax.grad(_objective(recipe, lane, tokens, labels, weights, key))(params)
+        return jax.grad(_objective(recipe, lane, tokens, labels, weights))
     scale = 1.0 if lane.logit_scale is None else lane.logit_scale
     assert isinstance(recipe.model, QuadraticMLP)
-    gradient = quadratic_gradient(recipe.model, params, tokens, labels, weights, scale)
+    of_loss = quadratic_gradient(recipe.model, tokens, labels, weights, scale)
     if recipe.penalty is None:
-        return gradient
-    penalty = jax.grad(recipe.evaluate_penalty)(params, lane.hyperparameters)
-    return jax.tree.map(jnp.add, gradient, penalty)
+        return lambda params, key: of_loss(params)
+    of_penalty = jax.grad(recipe.evaluate_penalty)
+
+    def gradient(params: Params, key: jax.Array) -> Params:
+        penalty = of_penalty(params, lane.hyperparameters)
+        return jax.tree.map(jnp.add, of_loss(params), penalty)
+
+    return gradient
 
 
 def _objective(
-    recipe: Recipe,
-    lane: Lane,
-    tokens: jax.Array,
-    labels: jax.Array,
-    weights: jax.Array,
-    key: jax.Array,
-) -> Callable[[Params], jax.Array]:
-    def objective(params: Params) -> jax.Array:
+    recipe: Recipe, lane: Lane, tokens: jax.Array, labels: jax.Array, weights: jax.Array
+) -> Callable[[Params, jax.Array], jax.Array]:
+    def objective(params: Params, key: jax.Array) -> jax.Array:
         logits = lane_logits(recipe, lane, params, tokens, key)
         each = row_losses(recipe, logits, labels)
         # `where`: the loss of a padded row may be anything, and 0 * inf is NaN.
@@ -78,14 +78,21 @@ def _is_written_out(recipe: Recipe, lane: Lane) -> bool:
     )
 
 
+class _Rows(NamedTuple):
+    """The rows of a step, and what the gradient of the quadratic network needs to know of them."""
+
+    tokens: jax.Array  # int32[B, S]
+    labels: jax.Array  # int32[B]
+    factors: jax.Array  # float[B], on the residuals
+
+
 def quadratic_gradient(
     model: QuadraticMLP,
-    params: Params,
     tokens: jax.Array,
     labels: jax.Array,
     weights: jax.Array,
     logit_scale: Any = 1.0,
-) -> Params:
+) -> Callable[[Params], Params]:
     """The gradient of `sum(weights * mse(logits, labels))` of the quadratic network.
 
     With `h = input_scale sum_s w1[s, n_s]`, `logits = c h^2 w2` for c = output_scale logit_scale,
@@ -99,28 +106,37 @@ def quadratic_gradient(
 
     Args:
       model: with `square` as its activation, neither normalized nor with dropout.
-      params: where.
       tokens: int32[B, S].
       labels: int32[B]; one that is no class makes the gradient NaN.
       weights: float[B].
       logit_scale: factor on the logits.
 
     Returns:
-      Like `params`.
+      A function of parameters: the gradient there, like them.
 
     Reference: the chain rule; the network is that of Gromov 2023, equation 1.
     """
-    whole = functools.partial(_rows_gradient, model)
-    arguments = (params, logit_scale, tokens, labels, weights)
-    if len(tokens) * model.width <= TILE:
-        return whole(*arguments)
-    return jax.lax.platform_dependent(*arguments, cpu=_in_tiles(model, TILE), default=whole)
+    scale = model.output_scale * logit_scale
+    weights = jnp.where((labels >= 0) & (labels < model.p), weights, jnp.nan)
+    rows = _Rows(tokens, labels, 2 * scale / model.p * weights)
+    add = add_up(tokens, model.p)
+
+    def whole(params: Params, scale: Any, rows: _Rows) -> Params:
+        return _rows_gradient(model, params, scale, rows, add)
+
+    def gradient(params: Params) -> Params:
+        if len(tokens) * model.width <= TILE:
+            return whole(params, scale, rows)
+        tiles = _in_tiles(model, TILE)
+        return jax.lax.platform_dependent(params, scale, rows, cpu=tiles, default=whole)
+
+    return gradient
 
 
 @functools.cache  # so that the same function is compiled once, outside of any `jit` too
 def _in_tiles(model: QuadraticMLP, activations: int) -> Callable[..., Params]:
-    def gradient(params, logit_scale, *rows):
-        number = len(rows[0])
+    def gradient(params: Params, scale: Any, rows: _Rows) -> Params:
+        number = len(rows.tokens)
         tiles = -(-number * model.width // activations)
         size = -(-number // tiles)
 
@@ -129,9 +145,9 @@ def _in_tiles(model: QuadraticMLP, activations: int) -> Callable[..., Params]:
             leaf = jnp.pad(leaf, [(0, beyond), *[(0, 0)] * (leaf.ndim - 1)])
             return leaf.reshape(tiles, size, *leaf.shape[1:])
 
-        def turn(total, tile):
-            add = _rows_gradient(model, params, logit_scale, *tile)
-            return jax.tree.map(jnp.add, total, add), None
+        def turn(total: Params, tile: _Rows) -> tuple[Params, None]:
+            more = _rows_gradient(model, params, scale, tile, add_up(tile.tokens, model.p))
+            return jax.tree.map(jnp.add, total, more), None
 
         zeros = jax.tree.map(jnp.zeros_like, params)
         return jax.lax.scan(turn, zeros, jax.tree.map(cut, rows))[0]
@@ -142,22 +158,16 @@ def _in_tiles(model: QuadraticMLP, activations: int) -> Callable[..., Params]:
 def _rows_gradient(
     model: QuadraticMLP,
     params: Params,
-    logit_scale: Any,
-    tokens: jax.Array,
-    labels: jax.Array,
-    weights: jax.Array,
+    scale: Any,
+    rows: _Rows,
+    add: Callable[[jax.Array], jax.Array],
 ) -> Params:
     w2 = params["w2"]
-    scale = model.output_scale * logit_scale
-    hidden = model.preactivations(params, tokens)
+    hidden = model.preactivations(params, rows.tokens)
     squares = hidden * hidden
     logits = scale * (squares @ w2)
-    weights = jnp.where((labels >= 0) & (labels < model.p), weights, jnp.nan)
-    residual = (2 * scale / model.p * weights)[:, None] * (
-        logits - jax.nn.one_hot(labels, model.p, dtype=logits.dtype)
+    residual = rows.factors[:, None] * (
+        logits - jax.nn.one_hot(rows.labels, model.p, dtype=logits.dtype)
     )
     back = (2 * model.input_scale) * hidden * (residual @ w2.T)
-    return {
-        "w1": add_up(back, tokens, model.p),
-        "w2": (residual.T @ squares).T,
-    }
+    return {"w1": add(back), "w2": (residual.T @ squares).T}

@@ -6,7 +6,7 @@ import optax
 
 from grokjax.keys import noise_key, order_key
 from grokjax.tasks import Task
-from grokjax.train.gradient import loss_gradient
+from grokjax.train.gradient import Gradient, loss_gradient
 from grokjax.train.lane import (
     LaneState,
     epoch_steps,
@@ -35,12 +35,17 @@ def train_step(
       labels: int32[B].
       weights: float[B], 1/(number of rows) on the rows and 0 on padding.
     """
-    model_key, update_key = jax.random.split(noise_key(state.lane.order_seed, state.step))
+    gradient = loss_gradient(recipe, state.lane, tokens, labels, weights)
+    return _step(recipe, gradient, state)
 
-    gradient = loss_gradient(recipe, state.lane, state.params, tokens, labels, weights, model_key)
+
+def _step(recipe: Recipe, gradient: Gradient, state: LaneState) -> LaneState:
+    model_key, update_key = jax.random.split(noise_key(state.lane.order_seed, state.step))
     optimizer = recipe.build_optimizer(state.lane.hyperparameters)
     optimizer = optax.with_extra_args_support(optimizer)  # those without noise ignore the key
-    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, key=update_key)
+    updates, opt_state = optimizer.update(
+        gradient(state.params, model_key), state.opt_state, state.params, key=update_key
+    )
     params = optax.apply_updates(state.params, updates)
     return state._replace(params=params, opt_state=opt_state, step=state.step + 1)
 
@@ -73,7 +78,8 @@ def train_steps(
         chosen = state.order[jnp.arange(rows) % num_train]
         tokens, labels = tokens[chosen], labels[chosen]
         weights = jnp.where(jnp.arange(rows) < num_train, 1.0 / num_train, 0.0)
-        step = lambda _, state: train_step(recipe, state, tokens, labels, weights)
+        gradient = loss_gradient(recipe, state.lane, tokens, labels, weights)
+        step = lambda _, state: _step(recipe, gradient, state)
         return jax.lax.fori_loop(0, num_steps, step, state)
 
 
