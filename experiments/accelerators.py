@@ -31,15 +31,7 @@ import scipy  # its parts are imported when they are used
 
 import grokjax
 from grokjax import losses, models, optimizers, plotting, survival, tasks
-from grokjax.command import (
-    Share,
-    Study,
-    choose,
-    experiment,
-    number,
-    print_table,
-    run_as_command,
-)
+from grokjax.command import Share, Study, choose, experiment, number, print_table, run_as_command
 
 BASELINE = "AdamW"
 NO_DECAY = "Adam, no decay"
@@ -194,16 +186,12 @@ def accelerators(
 
         def run(name: str, method: Method, stage: str, steps: int, **lanes: Any) -> Any:
             return sweeps.run(
-                grokjax.Recipe(model, method.loss, method.optimizer),
-                task,
+                grokjax.Recipe(model, method.loss, method.optimizer), task,
                 grokjax.zip_lanes(alpha=alpha, **lanes),
-                title=f"{name}, {stage}",
-                columns={"method": name, "stage": stage},
+                title=f"{name}, {stage}", columns={"method": name, "stage": stage},
                 checkpoints=f"{name.replace(', ', '_').replace(' ', '_')}_{stage}",
-                max_steps=steps,
-                eval_every=eval_every,
-                keep_params="none",
-            )
+                max_steps=steps, eval_every=eval_every, keep_params="none",
+            )  # fmt: skip
 
         fresh = np.arange(seeds)
         for name in names:
@@ -406,13 +394,12 @@ def print_comparison(result: grokjax.SweepResult) -> None:
     """Medians, how many times sooner, hazard ratios with tests, and what the tuning chose."""
     compared = compare(result)
     dataset = result.dataset
-    named = lambda key: (key[0], key[1])
     print_table(
         f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}: grokking step, 95 %",
         ("method", "numbers", "grokked", "median", "interval"),
         [
             (
-                *named(key),
+                *key,
                 f"{np.sum(~np.isnan(x.steps))} of {len(x.steps)}",
                 number(x.median.value) if np.isfinite(x.median.value) else "",
                 f"{number(x.median.low)} to "
@@ -426,7 +413,7 @@ def print_comparison(result: grokjax.SweepResult) -> None:
         "how many times sooner than each baseline (ratio of medians, 95 % bootstrap)",
         ("method", "numbers", *BASELINES.values()),
         [
-            (*named(key), *("" if other == key else ratio(x.sooner[other]) for other in BASELINES))
+            (*key, *("" if other == key else ratio(x.sooner[other]) for other in BASELINES))
             for key, x in compared.items()
         ],
         left=2,

@@ -22,9 +22,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 import grokjax
-from experiments.common import adamw, gradient_descent
-from grokjax import losses, models, optimizers, plotting, survival, tasks
-from grokjax.command import Study, choose, experiment, print_line, print_table, run_as_command
+from experiments.common import adamw, gradient_descent, second_report
+from grokjax import losses, optimizers, plotting, survival, tasks
+from grokjax.command import Study, choose, experiment, print_table, run_as_command
 from grokjax.train import Recipe
 
 ModelName = Literal["quadratic", "transformer", "lstm", "mlp"]
@@ -74,12 +74,8 @@ def variants(p: int, width: int) -> dict[str, Variant]:
 
 def deep_variants(name: str, p: int, width: int) -> dict[str, Variant]:
     """Deeper networks under cross entropy and minibatches of 512, with AdamW of three kinds."""
-    networks: dict[str, models.Model] = {
-        "transformer": models.Transformer(p, width=width),
-        "lstm": models.LSTM(p, width=width),
-        "mlp": models.MLP(p, hidden=(2 * width, 2 * width)),
-    }
-    recipe = Recipe(networks[name], losses.cross_entropy, optimizers.adamw, batch_size=512)
+    model = second_report(p, width)[name]
+    recipe = Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=512)
     plain = {"learning_rate": 1e-3, "weight_decay": 0.1, "warmup": 10}
     return {
         "adamw": Variant(recipe, plain),
@@ -130,17 +126,12 @@ def alpha_sweep(
         for name in names:
             recipe, columns, speedup = known[name]
             sweeps.run(
-                recipe,
-                task,
-                grokjax.grid(alpha=alphas, seed=range(seeds), **columns),
-                title=name,
-                columns={"optimizer": name},
-                max_steps=max_steps,
-                eval_every=max(1, eval_every // speedup),
-                slots="auto" if slots is None else slots,
+                recipe, task, grokjax.grid(alpha=alphas, seed=range(seeds), **columns),
+                title=name, columns={"optimizer": name},
                 checkpoints=name if model == "quadratic" else f"{model}_{name}",
-                keep_params="none",
-            )
+                max_steps=max_steps, eval_every=max(1, eval_every // speedup),
+                slots="auto" if slots is None else slots, keep_params="none",
+            )  # fmt: skip
     return sweeps.result
 
 
@@ -150,42 +141,29 @@ def print_steps(result: grokjax.SweepResult) -> None:
     for (name, alpha), lanes in result.groups("optimizer", "alpha"):
         dataset = lanes.dataset
         row = survival.summary(dataset.grokking_step, dataset.watched_step)
-        budget = dataset.watched_step.max().item()
-        rows.append(
-            (
-                name,
-                f"{alpha:.2f}",
-                _steps(row["median"].item(), budget),
-                _interval(row.low.item(), row.high.item(), budget),
-                f"{row.n_grokked.item()} of {row.n.item()}",
-                f"{row.p_low.item():.0%} to {row.p_high.item():.0%}",
-            )
+        low, middle, high, budget = (
+            x.item() for x in (row.low, row["median"], row.high, dataset.watched_step.max())
         )
+        median = f"{middle:,.0f}" if np.isfinite(middle) else f"> {budget:,.0f}"
+        interval = f"{low:,.0f} to {high:,.0f}"
+        if np.isinf(high) or low >= budget:  # then only one end was reached
+            interval = f"> {min(low, budget):,.0f}"
+        grokked = f"{row.n_grokked.item()} of {row.n.item()}"
+        share = f"{row.p_low.item():.0%} to {row.p_high.item():.0%}"
+        rows.append((name, f"{alpha:.2f}", median, interval, grokked, share))
+    cost = result.dataset.attrs
     print_table(
-        f"{result.dataset.attrs['task']}: grokking step, Kaplan-Meier median; 95 % intervals",
+        f"{cost['task']}: grokking step, Kaplan-Meier median; 95 % intervals",
         ("optimizer", "alpha", "median", "interval", "grokked", "interval"),
         rows,
+        notes=[
+            f"{result.dataset.sizes['lane']} networks, {cost['lane_steps']:,} training steps in "
+            f"{cost['wall_seconds']:.0f} s on {cost['device_count']} x {cost['device']}; "
+            f"{cost['slot_steps'] / cost['lane_steps']:.2f} steps executed for each one used, "
+            f"{cost['compilations']} programs compiled"
+        ],
         sections=True,
     )
-    cost = result.dataset.attrs
-    print_line(
-        f"{result.dataset.sizes['lane']} networks, {cost['lane_steps']:,} training steps in "
-        f"{cost['wall_seconds']:.0f} s on {cost['device_count']} x {cost['device']}; "
-        f"{cost['slot_steps'] / cost['lane_steps']:.2f} steps executed for each one used, "
-        f"{cost['compilations']} programs compiled"
-    )
-
-
-def _steps(value: float, budget: float) -> str:
-    """A number of steps; beyond the budget when it was not reached."""
-    return f"{value:,.0f}" if np.isfinite(value) else f"> {budget:,.0f}"
-
-
-def _interval(low: float, high: float, budget: float) -> str:
-    """An interval of steps; one end alone when the other was not reached."""
-    if low >= budget:
-        return _steps(np.inf, budget)
-    return f"> {low:,.0f}" if np.isinf(high) else f"{low:,.0f} to {high:,.0f}"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import scipy  # its parts are imported when they are used
+import xarray
 
 import grokjax
 from grokjax import losses, models, optimizers, tasks
@@ -58,6 +60,20 @@ def first_report(p: int, **fields: Any) -> dict[str, models.Model]:
     }
 
 
+def second_report(p: int, width: int = 128) -> dict[str, models.Model]:
+    """The networks of the second report, "Grokking Phenomenon Reproduction", by name.
+
+    Args:
+      p: the modulus.
+      width: hidden units; half of those of a layer of the perceptron.
+    """
+    return {
+        "transformer": models.Transformer(p, width=width),
+        "lstm": models.LSTM(p, width=width),
+        "mlp": models.MLP(p, hidden=(2 * width, 2 * width)),
+    }
+
+
 def untrained(task: tasks.Task, columns: Mapping[str, Any], **measured: Any) -> grokjax.SweepResult:
     """Networks that take no step, as lanes.
 
@@ -79,21 +95,30 @@ def untrained(task: tasks.Task, columns: Mapping[str, Any], **measured: Any) -> 
     return grokjax.SweepResult(dataset)
 
 
-def cells(values: Any, name: Any, row: Any) -> dict[str, np.ndarray]:
+def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Mean over seeds and its interval by Student's t; NaN for the interval of fewer than two."""
+    values = values[np.isfinite(values)]
+    if len(values) < 2:
+        return (values.mean() if len(values) else np.nan), np.nan, np.nan
+    half = scipy.stats.t.ppf((1 + confidence) / 2, len(values) - 1) * scipy.stats.sem(values)
+    return values.mean(), values.mean() - half, values.mean() + half
+
+
+def cells(values: xarray.DataArray, name: str, row: str) -> dict[str, np.ndarray]:
     """The values of lanes by name, and then by row: float[rows, n], rows in increasing order.
 
     Args:
-      values: [L].
-      name: [L], what each lane is called.
-      row: [L], numbers.
+      values: [L], with the columns of the lanes.
+      name: the column of names.
+      row: the column of numbers that the rows stand for.
 
     Returns:
       Names in the order of the lanes. NaN where a row has fewer lanes than another one of its name.
     """
-    values, name, row = (np.asarray(x) for x in (values, name, row))
+    names, numbers = values[name].values, values[row].values
     table = {}
-    for one in dict.fromkeys(name.tolist()):
-        each = [values[(name == one) & (row == number)] for number in np.unique(row)]
+    for one in dict.fromkeys(names.tolist()):
+        each = [values.values[(names == one) & (numbers == x)] for x in np.unique(numbers)]
         table[one] = np.full((len(each), max(map(len, each))), np.nan)
         for cell, found in zip(table[one], each, strict=True):
             cell[: len(found)] = found

@@ -27,7 +27,7 @@ import xarray
 
 import grokjax
 from grokjax import losses, models, optimizers, plotting, tasks
-from grokjax.command import Study, experiment, print_line, print_table, run_as_command
+from grokjax.command import Study, experiment, print_table, run_as_command
 from grokjax.critical import transition
 
 TIAN = 2.7482  # `critical_ratio_multiplier` in the code of arXiv 2509.21519
@@ -229,13 +229,8 @@ def budget_of(table: xarray.Dataset, value: float) -> float:
         return np.nan
     budgets, constants = np.log(np.array(known, float)).T
     falling = np.argsort(constants)
-    return float(
-        np.exp(
-            np.interp(
-                np.log(value), constants[falling], budgets[falling], left=np.nan, right=np.nan
-            )
-        )
-    )
+    curve = constants[falling], budgets[falling]
+    return float(np.exp(np.interp(np.log(value), *curve, left=np.nan, right=np.nan)))
 
 
 def draw(result: grokjax.SweepResult) -> "plotting.Figure":
@@ -257,10 +252,7 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
             right.axhspan(low, high, alpha=0.15, linewidth=0, **look)
         shift = one.p * (1 + 0.012 * (i - (table.sizes["budget"] - 1) / 2))
         known = one.ratio.notnull().values
-        for ax, scale in (
-            (left, unit(one.p.values.astype(float))),
-            (right, np.ones(one.sizes["p"])),
-        ):
+        for ax, scale in ((left, unit(one.p.values.astype(float))), (right, 1.0)):
             ends = (one.low.values * scale)[known], (one.high.values * scale)[known]
             ax.vlines(shift[known], *ends, linewidth=1, **look)
             ax.plot(shift, one.ratio.values * scale, **mark, label=label)
@@ -314,6 +306,8 @@ def print_rows(result: grokjax.SweepResult) -> None:
         ("steps", "moduli", "constant", "scatter", f"{TIAN} inside"),
         rows,
     )
+    at = budget_of(table, TIAN)
+    where = f"within {at:,.0f} steps" if np.isfinite(at) else "within none of these budgets"
     print_table(
         "exponent of p that is left: rows = c law(p) p^b; b is 0 if the law holds, 95 %",
         ("steps", *(f"b after {law}" for law in LAWS)),
@@ -327,10 +321,8 @@ def print_rows(result: grokjax.SweepResult) -> None:
             )
             for budget in budgets
         ],
+        notes=[f"The constant of Tian's code, {TIAN}, is the one here {where}."],
     )
-    at = budget_of(table, TIAN)
-    where = f"within {at:,.0f} steps" if np.isfinite(at) else "within none of these budgets"
-    print_line(f"The constant of Tian's code, {TIAN}, is the one here {where}.")
 
 
 if __name__ == "__main__":

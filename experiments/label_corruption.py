@@ -83,8 +83,7 @@ def label_corruption(
     """
     recipe, rates = adamw(p, width, measures=(measures.corruption,))
     model: Any = recipe.model
-    each = dict.fromkeys((0.0, *dropouts))
-    models = [dataclasses.replace(model, dropout=dropout) for dropout in each]
+    models = [dataclasses.replace(model, dropout=x) for x in dict.fromkeys((0.0, *dropouts))]
     task = tasks.modular_addition(p)
     alpha, fraction = example
     tasks.num_train_rows(task, alpha)  # refused now rather than after the diagrams
@@ -96,8 +95,9 @@ def label_corruption(
             sweeps.run(
                 dataclasses.replace(recipe, model=model), task,
                 grid(weight_decay=decays, label_noise=fractions, alpha=alphas),
-                columns={"dropout": model.dropout}, checkpoints=f"dropout_{model.dropout:g}",
-                then=with_regularizer, eval_every=max_steps, keep_params="none", **options,
+                columns={"dropout": model.dropout, "regularizer": regularizers},
+                checkpoints=f"dropout_{model.dropout:g}", eval_every=max_steps,
+                keep_params="none", **options,
             )  # fmt: skip
     lanes = grid(weight_decay=weight_decays, label_noise=fraction, alpha=alpha)
     with study.sweeps(draw_examples, print_pruning, part="examples") as examples:
@@ -108,15 +108,12 @@ def label_corruption(
     return sweeps.result
 
 
-def with_regularizer(result: grokjax.SweepResult) -> grokjax.SweepResult:
-    """The result with the column `regularizer`, such as "weight decay 5" or "dropout 0.3"."""
-    dataset = result.dataset
-    names = [
+def regularizers(lanes: xarray.Dataset) -> list[str]:
+    """What regularizes each lane, such as "weight decay 5" or "dropout 0.3": [L]."""
+    return [
         f"dropout {dropout:g}" if dropout else f"weight decay {decay:g}"
-        for dropout, decay in zip(dataset.dropout.values, dataset.weight_decay.values, strict=True)
+        for dropout, decay in zip(lanes.dropout.values, lanes.weight_decay.values, strict=True)
     ]
-    dataset = dataset.assign_coords(regularizer=("lane", names))
-    return dataclasses.replace(result, dataset=dataset)
 
 
 def phase_table(result: grokjax.SweepResult) -> xarray.DataArray:
@@ -139,11 +136,9 @@ def prune(result: grokjax.SweepResult) -> grokjax.SweepResult:
     Neurons are removed in the order of their inverse participation ratios, lowest or highest first,
     in 20 steps from none to all. The groups of rows are those of `GROUPS`.
     """
-    params, model, task = result.params, result.model, result.task
-    assert params is not None
-    assert model is not None
+    task, networks = result.task, [result.network(i) for i in range(result.dataset.sizes["lane"])]
     assert task is not None
-    width = params["w2"].shape[1]
+    width = len(networks[0].params["w2"])
     removed = np.linspace(0, width, 21).round().astype(int)
 
     @jax.jit
@@ -152,7 +147,7 @@ def prune(result: grokjax.SweepResult) -> grokjax.SweepResult:
 
         def without(gone: jax.Array) -> jax.Array:
             pruned = params | {"w2": jnp.where(gone[:, None], 0.0, params["w2"])}
-            network = measures.network_of(model, pruned, task, split, loss=losses.mse)
+            network = measures.network_of(networks[0].model, pruned, task, split, loss=losses.mse)
             numbers = measures.accuracies(network) | measures.corruption(network)
             return jnp.stack([numbers[name] for name in GROUPS.values()])
 
@@ -160,10 +155,7 @@ def prune(result: grokjax.SweepResult) -> grokjax.SweepResult:
         gone = order[:, None, :] < removed[None, :, None]
         return jax.lax.map(without, gone.reshape(-1, width)).reshape(2, len(removed), -1)
 
-    each = [
-        accuracies(result.network(lane).params, result.split(lane))
-        for lane in range(result.dataset.sizes["lane"])
-    ]
+    each = [accuracies(x.params, result.split(lane)) for lane, x in enumerate(networks)]
     dims = ("lane", "order", "removed", "group")
     pruned = dims, np.stack(each), {"long_name": "accuracy without some neurons"}
     return dataclasses.replace(result, dataset=result.dataset.assign(pruned=pruned))
@@ -246,7 +238,7 @@ def print_pruning(result: grokjax.SweepResult) -> None:
         middle = np.median(lanes.dataset.pruned.values[:, 0], axis=0)
         share = np.linspace(0, 1, len(middle))
         for i in (0, int(np.nanargmax(middle[:, -1]))):
-            rows.append((f"{decay:g}", f"{share[i]:.0%}", *(f"{x:.2f}" for x in middle[i])))
+            rows.append((decay, f"{share[i]:.0%}", *(f"{x:.2f}" for x in middle[i])))
     print_table(
         f"alpha {alpha:g}, xi {fraction:g}: all neurons, and without the share of lowest IPR that "
         "leaves most corrupted rows right",

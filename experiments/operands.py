@@ -21,7 +21,7 @@ its code.
 """
 
 import dataclasses
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -29,7 +29,7 @@ import xarray
 
 import grokjax
 from grokjax import losses, models, optimizers, plotting, tasks
-from grokjax.command import Bounds, Study, choose, experiment, print_table, run_as_command, spread
+from grokjax.command import Positive, Study, choose, experiment, print_table, run_as_command, spread
 
 
 class Sums(NamedTuple):
@@ -52,10 +52,7 @@ FIGURES = {
         "8": (Sums(3, (0.4,), 0.3), Sums(3, (0.4,), 0.3, extra=(2,))),
     },
     "paper": {
-        "5": (
-            Sums(2, (0.4, 0.5, 0.6, 0.7, 0.8), 0.1),
-            Sums(3, (0.15, 0.2, 0.25, 0.3, 0.35), 0.1),
-        ),
+        "5": (Sums(2, (0.4, 0.5, 0.6, 0.7, 0.8), 0.1), Sums(3, (0.15, 0.2, 0.25, 0.3, 0.35), 0.1)),
         "6": (Sums(4, (0.08, 0.09, 0.091, 0.092), 0.1),),
         "7": (Sums(4, (0.08, 0.08, 0.06), (0.1, 0.2, 0.2), (0.2, 0.3, 0.3)),),
         "8": (Sums(5, (0.005,), 0.1), Sums(5, (0.001,), 0.01, extra=(2, 3))),
@@ -80,7 +77,7 @@ def operands(
     learning_rate: float = 3e-3,
     max_steps: int = 3000,
     batch_size: int = 256,
-    tests_per_train: Annotated[float, Bounds(above=0)] = 3.0,
+    tests_per_train: Positive = 3.0,
 ) -> dict[str, grokjax.SweepResult]:
     """Sums of two to five operands by a Transformer.
 
@@ -102,29 +99,24 @@ def operands(
     for name in choose("figure", figures, FIGURES[study.scale]):
         steps = name == "5"  # which shows when networks have grokked, and the others the curves
         spacing = 50 if study.scale == "quick" else 100 if steps else 1000
-        eval_every = min(spacing, max(1, max_steps // 10))  # of a short trial too
         draw = draw_steps if steps else draw_accuracies
         with study.sweeps(draw, print_findings, part=f"figure_{name}", running=True) as sweeps:
             for i, sums in enumerate(FIGURES[study.scale][name]):
                 task = task_of(sums, p, tests_per_train)
-                columns = grokjax.zip_lanes(
+                each = grokjax.zip_lanes(
                     alpha=sums.alpha, weight_decay=sums.weight_decay, dropout=sums.dropout
                 )
-                columns = {k: np.repeat(v, seeds) for k, v in columns.items()}
-                columns["seed"] = np.tile(np.arange(seeds), len(sums.alpha))
+                each = {k: np.repeat(v, seeds) for k, v in each.items()}
+                each["seed"] = np.tile(np.arange(seeds), len(sums.alpha))
                 extra = ", ".join(f"K = {k}" for k in sums.extra)
                 sweeps.run(
-                    recipe,
-                    task,
-                    grokjax.zip_lanes(**columns, learning_rate=learning_rate, warmup=10),
+                    recipe, task, grokjax.zip_lanes(**each, learning_rate=learning_rate, warmup=10),
                     title=f"figure {name}: {task.name}, {task.num_rows:,} rows",
-                    columns={"operands": sums.operands, "extra": extra},
-                    checkpoints=f"{name}_{i}",
-                    max_steps=max_steps,
-                    eval_every=eval_every,
-                    stop=grokjax.grokked() if steps else None,
+                    columns={"operands": sums.operands, "extra": extra}, checkpoints=f"{name}_{i}",
+                    max_steps=max_steps, stop=grokjax.grokked() if steps else None,
+                    eval_every=min(spacing, max(1, max_steps // 10)),  # of a short trial too
                     keep_params="none",
-                )
+                )  # fmt: skip
         results[name] = sweeps.result
     return results
 

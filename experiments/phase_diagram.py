@@ -16,7 +16,6 @@ labels random hardly any alpha is enough. The boundary is sharp: seeds disagree 
 or in none, so that a single seed misplaces it by little.
 """
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -90,14 +89,10 @@ def phase_diagram(
         learning_rate=rates["learning_rate"], seed=np.arange(len(columns["alpha"])), **columns
     )
     names = np.repeat(list(cells), [seeds * len(each["alpha"]) for each in cells.values()])
-
-    def with_diagram(result: grokjax.SweepResult) -> grokjax.SweepResult:
-        diagram = "lane", names[result.dataset.seed.values]
-        return dataclasses.replace(result, dataset=result.dataset.assign_coords(diagram=diagram))
-
     with study.sweeps(draw, print_boundaries) as sweeps:
         sweeps.run(
-            recipe, task, lanes, title="both diagrams", checkpoints="lanes", then=with_diagram,
+            recipe, task, lanes, title="both diagrams", checkpoints="lanes",
+            columns={"diagram": lambda dataset: names[dataset.seed.values]},
             max_steps=max_steps, eval_every=eval_every, keep_params="none",
         )  # fmt: skip
     return sweeps.result
@@ -172,9 +167,9 @@ def print_boundaries(result: grokjax.SweepResult) -> None:
             interval = f"{edge.low:.3f} to {edge.high:.3f}"
             if edge.low <= 0 or edge.high >= 1:
                 interval = f"below {edge.high:.3f}" if edge.low <= 0 else f"above {edge.low:.3f}"
-            decided = edge.low > 0 and edge.high < 1
+            alpha = f"{edge.alpha:.3f}" if edge.low > 0 and edge.high < 1 else ""
             count = f"{grokked.sum().item()} of {grokked.size}"
-            rows.append((number(value), f"{edge.alpha:.3f}" if decided else "", interval, count))
+            rows.append((number(value), alpha, interval, count))
         print_table(
             f"{attributes['task']}, AdamW: alpha at which half of the networks grok within "
             f"{attributes['max_steps']:,} steps",
@@ -187,12 +182,7 @@ def print_boundaries(result: grokjax.SweepResult) -> None:
         alone.append((name, share.size, split, f"{wrong.sum():.1f}"))
     print_table(
         f"What a single network in every cell would have shown instead of {_seeds(result)}",
-        (
-            "alpha and",
-            "cells",
-            "networks\ndisagree in",
-            "expected on the wrong\nside of one half",
-        ),
+        ("alpha and", "cells", "networks\ndisagree in", "expected on the wrong\nside of one half"),
         alone,
     )
 

@@ -21,20 +21,18 @@ networks that had not grokked, the exponents of rows and of decay come out a qua
 closer to 0, and networks are predicted to grok soon at settings at which none did.
 """
 
-import dataclasses
 import importlib.util
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
 import grokjax
 from experiments.common import adamw
 from grokjax import plotting, survival, tasks
-from grokjax.command import Bounds, Study, experiment, number, print_table, run_as_command
+from grokjax.command import Positive, Study, experiment, number, print_table, run_as_command
 from grokjax.survival import PowerLaw
 
-Positive = Annotated[float, Bounds(above=0)]
 # The columns of the law, with the exponents of the study of 2026.
 PUBLISHED = {"rows": -2.04, "weight_decay": -0.64, "learning_rate": -0.50, "width": -0.27}
 LABELS = {"rows": "training rows"} | {name: name.replace("_", " ") for name in list(PUBLISHED)[1:]}
@@ -91,18 +89,13 @@ def scaling_law(
         alpha=np.repeat(alphas, seeds), weight_decay=weight_decays, learning_rate=learning_rates
     )
     each = np.arange(len(lanes["alpha"]))
-
-    def with_rows(result: grokjax.SweepResult) -> grokjax.SweepResult:
-        rows = [tasks.num_train_rows(task, alpha) for alpha in result.dataset.alpha.values]
-        dataset = result.dataset.assign_coords(rows=("lane", rows))
-        return dataclasses.replace(result, dataset=dataset)
-
+    rows = lambda dataset: [tasks.num_train_rows(task, alpha) for alpha in dataset.alpha.values]
     with study.sweeps({"scaling_law": draw, "diagnostics": draw_diagnostics}, print_law) as sweeps:
         for i, width in enumerate(widths):
             recipe, _ = adamw(p, width)
             sweeps.run(
                 recipe, task, lanes | {"seed": i * len(each) + each}, title=f"width {width}",
-                columns={"width": width}, checkpoints=f"width_{width}", then=with_rows,
+                columns={"width": width, "rows": rows}, checkpoints=f"width_{width}",
                 max_steps=max_steps, eval_every=eval_every, keep_params="none",
             )  # fmt: skip
     return sweeps.result
@@ -284,22 +277,17 @@ def print_law(result: grokjax.SweepResult) -> None:
     both = (law, dropped)
     predicted = [f"{-np.expm1(-one.cumulative_hazard(last, **columns)).sum():.0f}" for one in both]
     within = [(one.median(**columns)[censored] <= last).sum() for one in both]
+    centre, corner = (
+        [number(float(one.median(**place))) for one in both] for place in (law.centres, hardest)
+    )
     print_table(
         "What the fits say",
         ("", "observed", "censored fit", "grokked only"),
         [
             (f"networks that grok by step {last:,}", (~censored).sum(), *predicted),
             ("censored, yet median is earlier", f"of {censored.sum()}", *within),
-            (
-                "median step at the centre",
-                "",
-                *(number(float(one.median(**law.centres))) for one in both),
-            ),
-            (
-                "median step at the slowest corner",
-                among,
-                *(number(float(one.median(**hardest))) for one in both),
-            ),
+            ("median step at the centre", "", *centre),
+            ("median step at the slowest corner", among, *corner),
         ],
     )
     print_table(

@@ -421,6 +421,36 @@ def test_sweeps_are_joined_saved_drawn_and_printed(faked, sweep, study, tmp_path
     assert all(Path(path).exists() for path in out[3:])
 
 
+def test_a_column_has_one_value_for_all_lanes_or_one_for_each(faked, sweep, study):
+    faked(sweep.select([0, 1]))
+    doubled = lambda dataset: 2 * dataset.seed.values + dataset.width.values
+    with study.sweeps(line, None) as sweeps:
+        sweeps.run(None, None, LANES, columns={"width": 5, "doubled": doubled})
+    dataset = sweeps.result.dataset
+    assert dataset.width.values.tolist() == [5, 5]
+    np.testing.assert_array_equal(dataset.doubled, 2 * dataset.seed + 5)
+
+
+def test_what_has_no_lanes_is_reported_too(study, tmp_path, capsys):
+    figures = {"numbers": lambda numbers: plotting.new_figure()[0], "none": lambda numbers: 1 / 0}
+    table = lambda numbers: command.print_line(f"{len(numbers)} numbers")
+    with pytest.raises(ZeroDivisionError):
+        study.write_report(tmp_path, [1, 2], {"date": "today"}, figures, table)
+    capsys.readouterr()
+    study.write_report(tmp_path, [1, 2], {"date": "today"}, figures, table, "in search 3")
+    out = capsys.readouterr().out.splitlines()
+    assert out[:3] == [
+        "no figure of so few networks (ZeroDivisionError: division by zero)",
+        "2 numbers",
+        "interrupted in search 3",
+    ]
+    names = ["results.nc", *(f"numbers.{kind}" for kind in ("png", "svg", "pdf")), "record.json"]
+    assert out[3:] == [str(tmp_path / name) for name in names]
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert (record["date"], record["part"]) == ("today", "")
+    assert [table["title"] for table in record["tables"]] == ["2 numbers"]
+
+
 def test_a_report_leaves_a_record_of_its_command_origin_and_tables(
     faked, sweep, study, tmp_path, capsys
 ):
@@ -604,6 +634,21 @@ def test_a_table_fits_a_terminal_of_80_columns(capsys, monkeypatch):
     first, second = (next(i for i, x in enumerate(lines) if f" {n} " in x) for n in "23")
     assert not lines[first + 1].strip()  # between sections
     assert second > first + 1
+
+
+def test_notes_stand_below_their_table_and_are_recorded_after_it(capsys):
+    from grokjax.command.tables import recorded_tables
+
+    with recorded_tables() as records:
+        command.print_table("title", ("rate", "seed"), [(0.1, 3)], notes=["one note", "another"])
+    assert [record.title for record in records] == ["title", "one note", "another"]
+    assert records[0].rows == [["0.1", "3"]]
+    assert capsys.readouterr().out.splitlines()[-2:] == ["one note", "another"]
+
+
+def test_a_cell_shows_a_float_with_six_digits_and_other_things_as_they_are(capsys):
+    command.print_table("", ("a", "b", "c"), [(1.0, np.float64(1 / 3), 1234567)])
+    assert capsys.readouterr().out.split()[-3:] == ["1", "0.333333", "1234567"]
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,10 @@ def test_settings_are_ordered_by_their_means_with_students_interval():
     best = {"worse": np.array([[0.0, 0.1], [0.2, 0.3]]), "better": np.array([[0.4, 0.4, 0.7]])}
     ordered = order(best)
     assert list(ordered) == ["better", "worse"]
-    assert ordered["better"] == pytest.approx((0.5, 4.302653 * 0.1))  # of 3 seeds: sd 0.1 sqrt 3
-    assert ordered["worse"] == pytest.approx((0.15, 12.706205 * 0.05))  # of 2: 0.1 and 0.2
+    half = 4.302653 * 0.1  # of 3 seeds: sd 0.1 sqrt 3
+    assert ordered["better"] == pytest.approx((0.5, 0.5 - half, 0.5 + half))
+    half = 12.706205 * 0.05  # of 2: 0.1 and 0.2
+    assert ordered["worse"] == pytest.approx((0.15, 0.15 - half, 0.15 + half))
     assert np.isnan(order({"alone": np.array([[0.3]])})["alone"][1])
 
 

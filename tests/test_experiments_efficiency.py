@@ -146,7 +146,7 @@ def test_an_interruption_keeps_the_searches_so_far(interrupt, tmp_path, capsys):
 
 def test_the_mixture_groks_with_unequal_speeds_and_decay(tmp_path, capsys):
     result = mixture(
-        p=P, alpha=0.5, seeds=2, decays=(0.0, 0.1), max_steps=8000, output=tmp_path, progress=False
+        p=P, alpha=0.5, seeds=2, decays=(0.0, 0.1), max_steps=4000, output=tmp_path, progress=False
     )
     data = result.dataset
     assert data.sizes["lane"] == 8
@@ -376,8 +376,9 @@ def test_searches_that_were_not_begun_are_nan_and_not_printed(capsys):
 
 
 def test_cells_have_a_row_for_each_number_and_nan_where_lanes_are_missing():
-    values, names = [1.0, 2.0, 3.0, 4.0, 5.0], ["b", "b", "b", "a", "b"]
-    table = cells(values, names, [0.5, 0.3, 0.5, 0.3, 0.7])
+    columns = {"name": ["b", "b", "b", "a", "b"], "row": [0.5, 0.3, 0.5, 0.3, 0.7]}
+    coords = {name: ("lane", column) for name, column in columns.items()}
+    table = cells(xarray.DataArray([1.0, 2.0, 3.0, 4.0, 5.0], coords, ["lane"]), "name", "row")
     assert list(table) == ["b", "a"]
     np.testing.assert_array_equal(table["b"], [[2, np.nan], [1, 3], [5, np.nan]])
     np.testing.assert_array_equal(table["a"], [[4], [np.nan], [np.nan]])

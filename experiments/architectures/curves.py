@@ -29,7 +29,7 @@ import numpy as np
 import xarray
 
 import grokjax
-from experiments.common import first_report
+from experiments.common import first_report, second_report
 from grokjax import losses, measures, models, optimizers, plotting, tasks
 from grokjax.command import Study, choose, experiment, print_table, run_as_command, spread
 
@@ -37,9 +37,7 @@ from grokjax.command import Study, choose, experiment, print_table, run_as_comma
 def build_networks(p: int) -> dict[str, models.Model]:
     """The networks of the second report; those of the sizes of the first; Power et al.'s."""
     return {
-        "transformer": models.Transformer(p),
-        "lstm": models.LSTM(p),
-        "mlp": models.MLP(p),
+        **second_report(p),
         **{f"{name}_s1": model for name, model in first_report(p).items()},
         "transformer_power": models.Transformer(p, norm="pre", equation=True, vocabulary=p),
     }
@@ -84,21 +82,16 @@ def curves(
     known = build_networks(p)
     names = choose("network", networks, known)
     columns = {"learning_rate": learning_rate, "weight_decay": weight_decay, "warmup": 10}
-    lanes = grokjax.grid(alpha=alphas, seed=range(seeds), **columns)
-    options = {"max_steps": max_steps, "eval_every": eval_every, "keep_params": "none"}
     minibatches = {"batch_size": batch_size, "measures": (measures.mirrored,)}
     with study.sweeps(draw, print_findings, running=True) as sweeps:
         for name in names:
             sweeps.run(
                 grokjax.Recipe(known[name], losses.cross_entropy, optimizers.adamw, **minibatches),
-                tasks.modular_addition(p),
-                lanes,
-                title=name,
-                columns={"network": name},
-                checkpoints=name,
-                stop=None if to_the_end else grokjax.grokked(),
-                **options,
-            )
+                tasks.modular_addition(p), grokjax.grid(alpha=alphas, seed=range(seeds), **columns),
+                title=name, columns={"network": name}, checkpoints=name,
+                max_steps=max_steps, eval_every=eval_every,
+                stop=None if to_the_end else grokjax.grokked(), keep_params="none",
+            )  # fmt: skip
     return sweeps.result
 
 
@@ -156,26 +149,27 @@ def print_findings(result: grokjax.SweepResult) -> None:
 
     rows = []
     for (name, alpha), lanes in result.groups("network", "alpha"):
-        memorized, grokked, rise, mirrored, other, best = findings(lanes).values()
+        *reached, rise, mirrored, other, best = findings(lanes).values()
         budget = lanes.dataset.watched_step.max().item()
-        rows.append(
-            (
-                titled(name),
-                f"{alpha:g}",
-                steps(memorized, budget),
-                steps(grokked, budget),
-                spread(rise, ",.1f", lines=True),
-                *(spread(100 * part, ".0f", lines=True) for part in (mirrored, other)),
-                f"{best.median().item():.0%}",
-            )
-        )
-    headings = ("network", "alpha", "memorized", "grokked")
+        cells = [steps(values, budget) for values in reached]
+        cells.append(spread(rise, ",.1f", lines=True))
+        cells += [spread(100 * part, ".0f", lines=True) for part in (mirrored, other)]
+        rows.append((titled(name), alpha, *cells, f"{best.median().item():.0%}"))
     decay = result.dataset.weight_decay.values[0]
     print_table(
         f"{result.dataset.attrs['task']}, AdamW with weight decay {decay:g}: median, range over "
         "seeds.\nmirror: % right when memorized, of the test rows (n, m) for which\n(m, n) is "
         "trained on; other: of all other test rows",
-        (*headings, "loss\nrises", "mirror", "other", "best\ntest"),
+        (
+            "network",
+            "alpha",
+            "memorized",
+            "grokked",
+            "loss\nrises",
+            "mirror",
+            "other",
+            "best\ntest",
+        ),
         rows,
         sections=True,
     )

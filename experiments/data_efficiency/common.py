@@ -3,8 +3,6 @@
 from grokjax import models
 from grokjax.command import Study
 
-WARMUP = 10  # steps of the learning rate, in every network
-
 
 def transformer(study: Study, p: int) -> models.Model:
     """The network of the reports at paper scale, else one narrow layer without dropout.

@@ -29,11 +29,10 @@ the weights, small minibatches, RMSprop, and gradient descent at the higher rate
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import scipy  # its parts are imported when they are used
 
 import grokjax
-from experiments.common import cells
-from experiments.data_efficiency.common import WARMUP, transformer
+from experiments.common import cells, mean_interval
+from experiments.data_efficiency.common import transformer
 from grokjax import losses, models, optimizers, plotting, tasks
 from grokjax.command import Study, choose, experiment, print_table, run_as_command, spread
 
@@ -142,29 +141,23 @@ def settings(
     """
     known = build_settings(transformer(study, p), learning_rate, weight_decay, small_batch)[family]
     names = choose("setting", tuple(known) if names is None else names, known)
-    stop = grokjax.grokked(threshold=1.0, patience=1)  # no accuracy is better
-    options = {"max_steps": max_steps, "eval_every": eval_every, "keep_params": "none"}
     with study.sweeps(draw, print_best, part=family) as sweeps:
         for name in names:
             title, recipe, columns = known[name]
             sweeps.run(
-                recipe,
-                tasks.modular_addition(p),
-                grokjax.grid(alpha=alphas, seed=range(seeds), warmup=WARMUP, **columns),
-                title=title,
-                columns={"setting": title},
-                checkpoints=f"{family}/{name}",
-                stop=stop,
-                **options,
-            )
+                recipe, tasks.modular_addition(p),
+                grokjax.grid(alpha=alphas, seed=range(seeds), warmup=10, **columns),
+                title=title, columns={"setting": title}, checkpoints=f"{family}/{name}",
+                max_steps=max_steps, eval_every=eval_every, keep_params="none",
+                stop=grokjax.grokked(threshold=1.0, patience=1),  # no accuracy is better
+            )  # fmt: skip
     return sweeps.result
 
 
 def best_accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
     """Best measured test accuracy after the first step, by setting: [alphas, seeds]."""
-    dataset = result.dataset
-    trained = dataset.test_accuracy.where(dataset.step > 0)
-    return cells(trained.max("time"), dataset.setting, dataset.alpha)
+    trained = result.dataset.test_accuracy.where(result.dataset.step > 0)
+    return cells(trained.max("time"), "setting", "alpha")
 
 
 def draw(result: grokjax.SweepResult) -> "plotting.Figure":
@@ -173,21 +166,12 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     return plotting.data_efficiency(alphas, best_accuracies(result), chance=chance)
 
 
-def order(best: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
-    """The settings from best to worst: mean accuracy over alpha and seeds, and its uncertainty.
+def order(best: dict[str, np.ndarray]) -> dict[str, tuple[float, float, float]]:
+    """The settings from best to worst: mean accuracy over alpha and seeds, and its 95 % interval.
 
-    Returns:
-      By setting the mean, and half of its 95 % interval: Student's, of the means of the seeds; NaN
-      for a single seed.
+    The interval is that of the means of the seeds, and NaN for a single seed.
     """
-    found = {}
-    for name, accuracies in best.items():
-        seeds = accuracies.mean(axis=0)
-        half = np.nan
-        if len(seeds) > 1:
-            error = seeds.std(ddof=1) / np.sqrt(len(seeds))
-            half = float(scipy.stats.t.ppf(0.975, len(seeds) - 1) * error)
-        found[name] = float(seeds.mean()), half
+    found = {name: mean_interval(each.mean(axis=0)) for name, each in best.items()}
     return dict(sorted(found.items(), key=lambda item: -item[1][0]))
 
 
@@ -203,19 +187,12 @@ def print_best(result: grokjax.SweepResult) -> None:
     print_table(title, ("setting", *alphas), rows)
     whole = {name: each for name, each in best.items() if not np.isnan(each).any()}
     seeds = len(np.unique(result.dataset.seed))
-    print_table(
-        f"best first: mean (%) over alpha and {seeds} seeds",
-        ("setting", "mean", "95 % interval"),
-        [
-            (name, f"{100 * mean:.1f}", "" if np.isnan(half) else clipped(mean - half, mean + half))
-            for name, (mean, half) in order(whole).items()
-        ],
-    )
-
-
-def clipped(low: float, high: float) -> str:
-    """An interval of accuracies in percent, which no accuracy leaves."""
-    return f"{100 * max(low, 0):.1f} to {100 * min(high, 1):.1f}"
+    rows = []
+    for name, (mean, low, high) in order(whole).items():
+        interval = f"{100 * max(low, 0):.1f} to {100 * min(high, 1):.1f}"  # no accuracy is outside
+        rows.append((name, f"{100 * mean:.1f}", "" if np.isnan(low) else interval))
+    title = f"best first: mean (%) over alpha and {seeds} seeds"
+    print_table(title, ("setting", "mean", "95 % interval"), rows)
 
 
 if __name__ == "__main__":

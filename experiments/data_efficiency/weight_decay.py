@@ -23,7 +23,7 @@ import dataclasses
 import numpy as np
 
 import grokjax
-from experiments.data_efficiency.common import WARMUP, transformer
+from experiments.data_efficiency.common import transformer
 from grokjax import losses, optimizers, plotting, tasks
 from grokjax.command import Study, experiment, print_table, run_as_command
 
@@ -61,13 +61,15 @@ def weight_decay(
       learning_rate: of AdamW.
     """
     model = transformer(study, p)
-    recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=512)
-    columns = {"learning_rate": learning_rate, "warmup": WARMUP}
-    lanes = grokjax.grid(alpha=alpha, weight_decay=weight_decays, seed=range(seeds), **columns)
-    options = {"max_steps": max_steps, "eval_every": eval_every, "keep_params": "none"}
+    columns = {"learning_rate": learning_rate, "warmup": 10}
     with study.sweeps(draw, print_rollbacks) as sweeps:
-        task = tasks.modular_addition(p)
-        sweeps.run(recipe, task, lanes, checkpoints="weight_decays", stop=None, **options)
+        sweeps.run(
+            grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=512),
+            tasks.modular_addition(p),
+            grokjax.grid(alpha=alpha, weight_decay=weight_decays, seed=range(seeds), **columns),
+            checkpoints="weight_decays",
+            max_steps=max_steps, eval_every=eval_every, stop=None, keep_params="none",
+        )  # fmt: skip
     return sweeps.result
 
 
@@ -129,7 +131,7 @@ def print_rollbacks(result: grokjax.SweepResult) -> None:
     }
     cell = lambda x, form: "-" if np.isnan(x) else format(x.item(), form)
     rows = [
-        (f"{decay:g}", seed, *(cell(end[name], form) for name, (_, form) in columns.items()))
+        (decay, seed, *(cell(end[name], form) for name, (_, form) in columns.items()))
         for (decay, seed), lane in with_rollbacks(result).groups("weight_decay", "seed")
         for end in [lane.at(budget).isel(lane=0)]
     ]

@@ -24,7 +24,7 @@ import xarray
 import grokjax
 from experiments.efficiency.common import Network, networks_for
 from grokjax import losses, optimizers, plotting, tasks
-from grokjax.command import Study, experiment, print_table, recorded_tables, run_as_command
+from grokjax.command import Study, experiment, print_table, run_as_command
 from grokjax.critical import SearchInterrupted
 
 
@@ -62,7 +62,7 @@ def critical_alpha(
     addition = {p: tasks.modular_addition(p) for p in moduli}
     searches = list(itertools.product(moduli, decays))
     found: dict[tuple[int, float], xarray.Dataset] = {}
-    interruption, folder = None, study.checkpoints
+    state, folder = "", study.checkpoints
     try:
         for p, decay in searches:
             model, rate = networks_for(p, study.scale)[network]
@@ -80,26 +80,22 @@ def critical_alpha(
             if study.progress:
                 print(f"p = {p}, decay {decay:g}: critical alpha {estimate(found[p, decay])}")
     except KeyboardInterrupt as error:
-        interruption = error
         if isinstance(error, SearchInterrupted) and error.result.sizes["round"]:
             found[p, decay] = error.result
         if not found:
             raise
+        state = f"in search {searches.index((p, decay)) + 1} of {len(searches)}"
     dataset = joined(found)
-    if interruption is not None:
+    if state:
         dataset.attrs["interrupted"] = 1
     dataset.to_netcdf(study.output / "results.nc", engine="h5netcdf")
-    with plotting.in_style():
-        paths = plotting.save(draw(dataset), study.output, "critical_alpha")
-    with recorded_tables() as tables:
-        print_searches(dataset)
-    record = study.record(study.output, dataset.attrs, tables, paths)
-    state = f"interrupted in search {searches.index((p, decay)) + 1} of {len(searches)}"
-    if interruption is not None:
-        print(state)
-    print(study.output / "results.nc", *paths, record, sep="\n")
-    if interruption is not None:
-        raise SearchInterrupted(f"{state}: what was found is in {study.output}.", dataset)
+    study.write_report(
+        study.output, dataset, dataset.attrs, {"critical_alpha": draw}, print_searches, state
+    )
+    if state:
+        raise SearchInterrupted(
+            f"interrupted {state}: what was found is in {study.output}.", dataset
+        )
     return dataset
 
 
@@ -133,12 +129,9 @@ def draw(dataset: xarray.Dataset) -> "plotting.Figure":
     figure, (left, *panels) = plotting.new_figure(1, 1 + len(decays), size=size)
     for i, (ax, decay) in enumerate(zip(panels, decays, strict=True)):
         searches = dataset.sel(weight_decay=decay).dropna("p", subset=["critical_alpha"])
-        look = {
-            "color": plotting.PALETTE[i % 7],
-            "marker": plotting.MARKERS[i % 8],
-            "markersize": 4,
-        }
-        left.vlines(searches.p, searches.low, searches.high, color=look["color"], linewidth=1)
+        own = plotting.PALETTE[i % 7]
+        look = {"color": own, "marker": plotting.MARKERS[i % 8], "markersize": 4}
+        left.vlines(searches.p, searches.low, searches.high, color=own, linewidth=1)
         middle = searches.critical_alpha.where(is_found(searches))
         left.plot(searches.p, middle, linestyle="none", label=f"weight decay {decay:g}", **look)
         bounds = searches.low.where(searches.high >= 1, searches.high).where(middle.isnull())
@@ -169,12 +162,12 @@ def print_searches(dataset: xarray.Dataset) -> None:
     rows = []
     for p, decay in itertools.product(dataset.p.values, dataset.weight_decay.values):
         search = dataset.sel(p=p, weight_decay=decay)
-        middle, networks = search.critical_alpha.item(), f"{search.n.sum().item():.0f}"
+        middle = search.critical_alpha.item()
         if np.isnan(middle):
             continue  # not begun when the searches were interrupted
         needed = f"{middle * p**2:,.0f}", f"{middle * p / np.log(p):.2f}"
         cells = needed if is_found(search) else ("", "")
-        rows.append((p, f"{decay:g}", estimate(search), networks, *cells))
+        rows.append((p, decay, estimate(search), search.n.sum().item(), *cells))
     print_table(
         f"critical alpha within {dataset.attrs['max_steps']:,} steps",
         ("p", "decay", "critical alpha, 95 %", "networks", "rows", "rows / (p log p)"),

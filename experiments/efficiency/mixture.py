@@ -20,15 +20,7 @@ import numpy as np
 import grokjax
 from experiments.efficiency.common import Network, networks_for
 from grokjax import losses, optimizers, plotting, survival, tasks
-from grokjax.command import (
-    Study,
-    experiment,
-    number,
-    print_line,
-    print_table,
-    run_as_command,
-    spread,
-)
+from grokjax.command import Study, experiment, number, print_table, run_as_command, spread
 from grokjax.models import LogitTable, Mixture
 from grokjax.sweep import log_spaced
 
@@ -99,18 +91,12 @@ def mixture(
     with study.sweeps(draw, print_losses, running=True) as sweeps:
         for name, (fraction, decay, stop, part) in BACKBONES.items():
             fraction = fraction or alpha
+            columns = {"alpha": fraction, "learning_rate": rate, "weight_decay": decay}
             pair[name] = sweeps.run(
                 grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw),
-                task,
-                grokjax.grid(
-                    seed=range(seeds), alpha=fraction, learning_rate=rate, weight_decay=decay
-                ),
-                kept=False,
-                max_steps=backbone_steps,
-                eval_every=10,
-                stop=stop,
-                checkpoints=name,
-            )
+                task, grokjax.grid(seed=range(seeds), **columns), checkpoints=name, kept=False,
+                max_steps=backbone_steps, eval_every=10, stop=stop,
+            )  # fmt: skip
             reached = pair[name].final(f"{part}_accuracy").min().item()
             if reached < 0.99:
                 raise ValueError(
@@ -131,18 +117,13 @@ def mixture(
         ones = np.ones(len(lanes["seed"]))
         for speed in speeds:
             sweeps.run(
-                grokjax.Recipe(mixed, losses.cross_entropy, optimizers.gradient_descent),
-                task,
+                grokjax.Recipe(mixed, losses.cross_entropy, optimizers.gradient_descent), task,
                 lanes,
-                columns={"w_m2": speed},
-                max_steps=max_steps,
-                eval_every=log_spaced(max_steps),
-                stop=None,
+                columns={"w_m2": speed}, checkpoints=f"speed{speed:g}",
+                max_steps=max_steps, eval_every=log_spaced(max_steps), stop=None,
                 initial=mixed.start(memorizing, generalizing, speed * ones, ones),
-                keep_params="none",
-                checkpoints=f"speed{speed:g}",
-                then=with_backbones,
-            )
+                keep_params="none", then=with_backbones,
+            )  # fmt: skip
     return sweeps.result
 
 
@@ -168,11 +149,9 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     size = (6.6, 2.2 * len(groups) + 0.6)
     figure, axes = plotting.new_figure(len(groups), 2, size=size, sharex=True, squeeze=False)
     for row, (speed, lanes) in zip(axes, groups, strict=True):
-        for ax, quantity, scale in zip(row, ("accuracy", "loss"), ("linear", "log"), strict=True):
-            names = (f"train_{quantity}", f"test_{quantity}")
-            plotting.curves(
-                lanes, names, ax, by=colours, ylabel=quantity, yscale=scale, legend=False
-            )
+        plotting.accuracy_curves(lanes, row[0], by=colours, legend=False)
+        plotting.loss_curves(lanes, row[1], by=colours, legend=False)
+        for ax in row:
             ax.set_title(rf"$w_{{m2}} = {speed:g}$, $w_{{g2}} = 1$, $\alpha = {alpha:g}$")
     for ax in axes[:-1].flat:
         ax.set_xlabel("")
@@ -182,22 +161,21 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
 
 def print_losses(result: grokjax.SweepResult) -> None:
     """Grokking step and test losses: median over seeds, with the lowest and highest."""
-    dataset, rows = result.dataset, []
+    dataset, rows, seeds = result.dataset, [], result.groups("seed")
     for (speed, decay), lanes in result.groups("w_m2", "weight_decay"):
         groks = survival.median(lanes.dataset.grokking_step, lanes.dataset.watched_step).value
         step = number(groks) if np.isfinite(groks) else "never"
         peak, last = lanes.dataset.test_loss.max("time"), lanes.final("test_loss")
-        rows.append((f"{speed:g}", f"{decay:g}", step, spread(peak), spread(last)))
+        rows.append((speed, decay, step, spread(peak), spread(last)))
+    alone = {x: [y.dataset[f"{x}_test_accuracy"].values[0] for _, y in seeds] for x in BACKBONES}
     print_table(
         f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}: mixture of frozen networks, "
-        f"{len(np.unique(dataset.seed))} seeds",
+        f"{len(seeds)} seeds",
         ("w_m2", "decay", "99 % at step", "peak test loss", "last test loss"),
         rows,
+        notes=[f"test accuracy of the {x} network alone: {spread(y)}" for x, y in alone.items()],
         sections=True,
     )
-    for name in BACKBONES:
-        alone = [lanes.dataset[f"{name}_test_accuracy"][0] for _, lanes in result.groups("seed")]
-        print_line(f"test accuracy of the {name} network alone: {spread(alone)}")
 
 
 if __name__ == "__main__":

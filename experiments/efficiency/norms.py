@@ -19,13 +19,13 @@ from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
-import scipy  # its parts are imported when they are used
 import xarray
 
 import grokjax
+from experiments.common import mean_interval
 from experiments.efficiency.common import Network, networks_for
 from grokjax import losses, measures, optimizers, plotting, tasks
-from grokjax.command import Study, experiment, number, print_line, print_table, run_as_command
+from grokjax.command import Study, experiment, number, print_table, run_as_command
 
 DECAYS = {
     ("quick", "l2"): (3e-5, 1e-4, 3e-4, 1e-3),
@@ -98,28 +98,19 @@ def norms(
     figure, table = (functools.partial(show, logit=logit) for show in (draw, print_norms))
     with study.sweeps(figure, table) as sweeps:
         parents = sweeps.run(
-            grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw),
-            task,
+            grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw), task,
             grokjax.grid(alpha=max(alphas), weight_decay=1.0, **seeds_and_rate),
-            kept=False,
-            max_steps=max_steps,
-            eval_every=max(1, max_steps // 100),
-            checkpoints="parents",
-        )
+            checkpoints="parents", kept=False,
+            max_steps=max_steps, eval_every=max(1, max_steps // 100),
+        )  # fmt: skip
         for kind, noise in zip(KINDS, (1.0, 0.0), strict=True):
             lanes = grokjax.grid(label_noise=noise, alpha=alphas, **strengths, **seeds_and_rate)
             sweeps.run(
-                recipe,
-                task,
-                lanes,
-                title=kind,
-                max_steps=max_steps,
-                eval_every=max(1, max_steps // 20),
-                stop=None,
-                initial=None if noise else parents.branch(lanes, ["seed"]),
-                keep_params="none",
-                checkpoints=kind,
-            )
+                recipe, task, lanes,
+                title=kind, checkpoints=kind,
+                max_steps=max_steps, eval_every=max(1, max_steps // 20), stop=None,
+                initial=None if noise else parents.branch(lanes, ["seed"]), keep_params="none",
+            )  # fmt: skip
     return sweeps.result
 
 
@@ -165,15 +156,6 @@ def norm_at(result: grokjax.SweepResult, logit: float) -> xarray.DataArray:
     return values
 
 
-def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Mean over seeds and its interval by Student's t; NaN for the interval of fewer than two."""
-    values = values[np.isfinite(values)]
-    if len(values) < 2:
-        return (values.mean() if len(values) else np.nan), np.nan, np.nan
-    half = scipy.stats.t.ppf((1 + confidence) / 2, len(values) - 1) * scipy.stats.sem(values)
-    return values.mean(), values.mean() - half, values.mean() + half
-
-
 def interval_text(values: np.ndarray) -> str:
     """Mean over seeds and its interval, of those there are."""
     mean, low, high = mean_interval(values)
@@ -211,28 +193,32 @@ def print_norms(result: grokjax.SweepResult, logit: float | None = None) -> None
     """Norm at a fixed logit for each kind and alpha, with its interval over seeds."""
     dataset = result.dataset
     logit = middle_logit(result) if logit is None else logit
-    values = norm_at(result, logit)
-    interval = {  # by alpha
-        alpha: [interval_text(values.sel(kind=kind, alpha=alpha).values) for kind in KINDS]
+    values, size = norm_at(result, logit), dataset.attrs["rows"]
+    rows = [
+        (
+            f"{alpha:.2f}",
+            f"{round(alpha * size):,}",
+            *map(interval_text, values.sel(alpha=alpha).values),
+        )
         for alpha in values.alpha.values
-    }
-    size = dataset.attrs["rows"]
-    print_table(
-        f"{dataset.attrs['task']}: norm at a logit of {logit:.3g}, mean over seeds and its 95 % "
-        "interval",
-        ("alpha", "rows", *KINDS),
-        [(f"{a:.2f}", f"{round(a * size):,}", *cells) for a, cells in interval.items()],
-    )
+    ]
+    notes = []
     if np.isfinite(alpha := crossing(values)):
-        print_line(f"memorizing and generalizing need the same norm at alpha = {alpha:.2f}")
+        notes.append(f"memorizing and generalizing need the same norm at alpha = {alpha:.2f}")
     for kind in KINDS:
         exponents = growth(values.sel(kind=kind))
         if exponents.size:
             text = interval_text(exponents)
-            print_line(f"{kind}: norm ~ rows^e with e = {text}, {exponents.size} seeds")
+            notes.append(f"{kind}: norm ~ rows^e with e = {text}, {exponents.size} seeds")
     still = sum(len(x) for (kind, *_), (x, _) in curves(result).items() if kind == "generalizing")
     true = int((dataset.label_noise == 0).sum())
-    print_line(f"{still} of {true} networks with true labels still generalize")
+    print_table(
+        f"{dataset.attrs['task']}: norm at a logit of {logit:.3g}, mean over seeds and its 95 % "
+        "interval",
+        ("alpha", "rows", *KINDS),
+        rows,
+        notes=[*notes, f"{still} of {true} networks with true labels still generalize"],
+    )
 
 
 def crossing(values: xarray.DataArray) -> float:

@@ -59,13 +59,10 @@ def semigrokking(
     with study.sweeps(draw, print_endings) as sweeps:
         sweeps.run(
             grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=batch_size),
-            tasks.modular_addition(p),
-            lanes,
-            max_steps=max_steps,
-            eval_every=max(1, max_steps // 100),
-            keep_params="none",
+            tasks.modular_addition(p), lanes,
             checkpoints="networks",
-        )
+            max_steps=max_steps, eval_every=max(1, max_steps // 100), keep_params="none",
+        )  # fmt: skip
     return sweeps.result
 
 
@@ -101,7 +98,7 @@ def print_endings(result: grokjax.SweepResult) -> None:
         middle = (last >= LOW) & (last <= HIGH)
         counts = (last < LOW).sum(), middle.sum(), (last > HIGH).sum()
         rise = spread(late_rise(lanes.dataset)[middle].round(2))
-        rows.append((f"{decay:g}", f"{alpha:g}", *counts, f"{np.median(last):.2f}", rise))
+        rows.append((decay, alpha, *counts, f"{np.median(last):.2f}", rise))
     print_table(
         f"{attributes['task']}: test accuracy after {attributes['max_steps']:,} steps, "
         f"chance {attributes['chance']:.3f}",

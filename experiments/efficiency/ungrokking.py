@@ -17,15 +17,7 @@ import numpy as np
 import grokjax
 from experiments.efficiency.common import networks_for
 from grokjax import losses, optimizers, plotting, tasks
-from grokjax.command import (
-    Study,
-    choose,
-    experiment,
-    print_line,
-    print_table,
-    run_as_command,
-    spread,
-)
+from grokjax.command import Study, choose, experiment, print_table, run_as_command, spread
 
 
 @experiment(
@@ -85,15 +77,11 @@ def ungrokking(
             )
             columns = {"learning_rate": rate, "warmup": 10}
             parents = sweeps.run(
-                recipe,
-                task,
+                recipe, task,
                 grokjax.grid(alpha=alpha, seed=range(seeds), weight_decay=1.0, **columns),
-                title=f"{name}, learning to generalize",
-                kept=False,
-                max_steps=parent_steps,
-                eval_every=max(1, parent_steps // 100),
-                checkpoints=f"{name}/parents",
-            )
+                title=f"{name}, learning to generalize", checkpoints=f"{name}/parents", kept=False,
+                max_steps=parent_steps, eval_every=max(1, parent_steps // 100),
+            )  # fmt: skip
             grokked = parents.dataset.grokking_step.notnull().values
             if not grokked.any():
                 print(f"{name}: none of {len(grokked)} grokked, left out; raise parent_steps")
@@ -101,18 +89,12 @@ def ungrokking(
             seed = parents.dataset.seed.values[grokked]
             lanes = grokjax.grid(alpha=small, weight_decay=decays, seed=seed, **columns)
             sweeps.run(
-                recipe,
-                task,
-                lanes,
-                title=f"{name}, of {grokked.sum()} that grokked",
-                columns={"network": name},
-                max_steps=max_steps,
-                eval_every=max(1, max_steps // 50),
-                stop=None,
-                initial=parents.branch(lanes, ["seed"]),
-                keep_params="none",
+                recipe, task, lanes,
+                title=f"{name}, of {grokked.sum()} that grokked", columns={"network": name},
                 checkpoints=f"{name}/branches",
-            )
+                max_steps=max_steps, eval_every=max(1, max_steps // 50), stop=None,
+                initial=parents.branch(lanes, ["seed"]), keep_params="none",
+            )  # fmt: skip
         if not sweeps.results:
             raise ValueError("no network grokked; raise parent_steps or alpha.")
     return sweeps.result
@@ -149,16 +131,16 @@ def print_accuracies(result: grokjax.SweepResult) -> None:
         last = lanes.final("test_accuracy")
         ends = [last.values[last.alpha.values == alpha] for alpha in alphas]
         cells = [f"{np.median(end):.2f}" if end.size else "" for end in ends]
-        rows.append((name, f"{decay:g}", *cells))
+        rows.append((name, decay, *cells))
+    first = dataset.test_accuracy.values[:, 0]
     print_table(
         f"{attributes['task']}: test accuracy {attributes['max_steps']:,} steps after the cut, "
         f"chance {attributes['chance']:.3f}",
         ("network", "decay", *(f"{round(alpha * attributes['rows']):,}\nrows" for alpha in alphas)),
         rows,
+        notes=[f"test accuracy at the cut: {spread(first, '.3f')}"],
         sections=True,
     )
-    first = dataset.test_accuracy.values[:, 0]
-    print_line(f"test accuracy at the cut: {spread(first, '.3f')}")
 
 
 if __name__ == "__main__":

@@ -24,19 +24,13 @@ from grokjax import analytic, plotting, tasks
 from grokjax.command import Study, experiment, print_table, run_as_command
 from grokjax.models import QuadraticMLP, power, square
 
-
-def gelu_of_double(x: jax.Array) -> jax.Array:
-    """GELU at twice the scale: unlike the others it is not homogeneous, so scale matters."""
-    return jax.nn.gelu(2.0 * x)
-
-
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "x^2": square,
     "x^4": power(4),
     "abs": jnp.abs,
     "ReLU": jax.nn.relu,
     "GELU": jax.nn.gelu,
-    "GELU(2x)": gelu_of_double,
+    "GELU(2x)": lambda x: jax.nn.gelu(2.0 * x),  # it is not homogeneous: the scale matters
     "x^3": power(3),
 }
 
@@ -77,18 +71,16 @@ def activations(
 
 def accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
     """Accuracy by activation: [widths, seeds]."""
-    dataset = result.dataset
-    return cells(result.final("test_accuracy"), dataset.activation, dataset.width)
+    return cells(result.final("test_accuracy"), "activation", "width")
 
 
 def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Accuracy against width under each activation."""
     dataset = result.dataset
     values = {k.replace("x^", "$x^") + "$" * ("^" in k): v for k, v in accuracies(result).items()}
+    widths, chance = np.unique(dataset.width), dataset.attrs["chance"]
     figure, ax = plotting.new_figure()
-    plotting.accuracy_against_width(
-        np.unique(dataset.width), values, ax, chance=dataset.attrs["chance"]
-    )
+    plotting.accuracy_against_width(widths, values, ax, chance=chance)
     ax.set_ylabel("accuracy, whole table")
     return figure
 

@@ -51,8 +51,8 @@ def dynamics(
     norms = (measures.weight_norms, measures.gradient_norms)
     recipe, columns = gradient_descent(p, width, rate, measures=norms)
     task = tasks.modular_addition(p)
-    options = {"eval_every": eval_every, "stop": None}
     lanes = grokjax.grid(alpha=[alpha], seed=range(seeds), **columns)
+    options = {"eval_every": eval_every, "stop": None}
     with study.sweeps(draw, print_findings, running=True) as sweeps:
         sweeps.run(recipe, task, lanes, max_steps=max_steps, checkpoints="seeds", **options)
     if faster:
@@ -72,12 +72,11 @@ def findings(result: grokjax.SweepResult) -> xarray.Dataset:
     stability makes higher ones later.
     """
     dataset, p = result.dataset, int(result.dataset.attrs["task"].split()[-1])
-    final = {name: result.final(name) for name in ("test_accuracy", "norm_w1", "norm_w2")}
     step = dataset.step
     early = ~(step > dataset.grokking_step)  # all of them if it never groks
     peak = step[dataset.test_loss.where(early).argmax("time")].drop_vars("step")
     gradient_peak = step[dataset.gradient_norm.argmax("time")].drop_vars("step")
-    memorizing = (step <= peak) & (dataset.train_accuracy >= 0.5)
+    memorizing = dataset.test_accuracy.where((step <= peak) & (dataset.train_accuracy >= 0.5))
     rise = dataset.train_loss / dataset.train_loss.shift(time=1) - 1
     half = dataset.test_accuracy >= 0.5
     at_peak = lambda name: dataset[name].where(step == peak).max("time")
@@ -94,20 +93,16 @@ def findings(result: grokjax.SweepResult) -> xarray.Dataset:
         "step of the gradient's peak": gradient_peak,
         "test accuracy, lowest": dataset.test_accuracy.min("time"),
         # From half of the training rows right to the peak.
-        "test accuracy while memorizing, highest": dataset.test_accuracy.where(memorizing).max(
-            "time"
-        ),
-        "final test accuracy": final["test_accuracy"],
+        "test accuracy while memorizing, highest": memorizing.max("time"),
+        "final test accuracy": result.final("test_accuracy"),
     }
     for name in ("norm_w1", "norm_w2"):
-        norm = dataset[name]
-        start = norm.isel(time=0)
+        start = dataset[name].isel(time=0)
         numbers[f"{name} at the peak / at the start"] = at_peak(name) / start
-        numbers[f"{name} at the end / at the start"] = final[name] / start
+        numbers[f"{name} at the end / at the start"] = result.final(name) / start
     # Small steps conserve norm_w1^2 - 2 norm_w2^2, about 0 at the start: 1 unless steps are large.
-    numbers["norm_w1^2 / (2 norm_w2^2) at the end"] = final["norm_w1"] ** 2 / (
-        2 * final["norm_w2"] ** 2
-    )
+    squares = result.final("norm_w1") ** 2, result.final("norm_w2") ** 2
+    numbers["norm_w1^2 / (2 norm_w2^2) at the end"] = squares[0] / (2 * squares[1])
     return xarray.Dataset({k: v.reset_coords(drop=True) for k, v in numbers.items()})
 
 
@@ -124,15 +119,12 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
 def print_findings(result: grokjax.SweepResult) -> None:
     """Median over seeds, and the lowest and highest seed."""
     dataset = result.dataset
-    rows = [
-        (name, *("-" if np.isnan(x) else number(x) for x in (np.median(v), v.min(), v.max())))
-        for name, v in ((name, values.values) for name, values in findings(result).items())
-    ]
+    cells = lambda v: ("-" if np.isnan(x) else number(x) for x in (np.median(v), v.min(), v.max()))
     print_table(
         f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}, gradient descent: "
         f"{dataset.sizes['lane']} seeds",
         ("", "median", "lowest", "highest"),
-        rows,
+        [(name, *cells(values.values)) for name, values in findings(result).items()],
     )
 
 

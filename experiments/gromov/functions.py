@@ -12,6 +12,7 @@ has to be given: n^2 + m^2 + nm then gets to 94 to 97 % at more than 95 % of the
 in loss that stays; n^3 + n m^2 + m not beyond chance even at more than 90 %.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,16 +22,7 @@ import numpy as np
 import grokjax
 from experiments.common import adamw
 from grokjax import analytic, plotting, tasks
-from grokjax.command import (
-    Study,
-    choose,
-    experiment,
-    number,
-    print_line,
-    print_table,
-    run_as_command,
-    spread,
-)
+from grokjax.command import Study, choose, experiment, number, print_table, run_as_command, spread
 
 
 class Function(NamedTuple):
@@ -91,16 +83,12 @@ def functions(
         for name, task, lanes in planned:
             exact = analytic_accuracies(name, task).get("exact", np.nan)
             sweeps.run(
-                recipe,
-                task,
-                lanes,
+                recipe, task, lanes,
                 title=task.name,
                 columns={"function": name, "chance": task.chance, "analytic": exact},
                 checkpoints=name,
-                max_steps=max_steps,
-                eval_every=eval_every,
-                stop=None,
-            )
+                max_steps=max_steps, eval_every=eval_every, stop=None,
+            )  # fmt: skip
     return sweeps.result
 
 
@@ -112,19 +100,18 @@ def analytic_accuracies(name: str, task: tasks.Task) -> dict[str, float]:
     """
     p = task.num_classes
     same, square = (lambda n: n), (lambda n: n * n)
-    closed: dict[str, tuple[Callable[..., tuple[Any, Any]], tuple[Any, ...], dict[str, str]]] = {
-        "n^2+m^2": (analytic.analytic_function, ([square, square],), {}),
-        "(n+m)^2": (analytic.analytic_function, ([same, same], square), {"readout": "inverse"}),
-        "nm": (analytic.analytic_multiplication, (), {}),
+    closed: dict[str, Callable[..., tuple[Any, Any]]] = {
+        "n^2+m^2": functools.partial(analytic.analytic_function, p, [square, square]),
+        "(n+m)^2": functools.partial(analytic.analytic_function, p, [same, same], square),
+        "nm": functools.partial(analytic.analytic_multiplication, p),
     }
     if name not in closed:
         return {}
-    build, arguments, readout = closed[name]
-    paper = {"construction": "random_phase", "width": 500, "key": jax.random.key(0), **readout}
-    return {
-        kind: analytic.evaluate(*build(p, *arguments, **how), task).accuracy
-        for kind, how in {"exact": {}, "paper": paper}.items()
-    }
+    paper: dict[str, Any] = {"construction": "random_phase", "width": 500}
+    if name == "(n+m)^2":
+        paper["readout"] = "inverse"
+    networks = {"exact": closed[name](), "paper": closed[name](key=jax.random.key(0), **paper)}
+    return {kind: analytic.evaluate(*each, task).accuracy for kind, each in networks.items()}
 
 
 def draw(result: grokjax.SweepResult, *, answer: int = 6) -> "plotting.Figure":
@@ -158,20 +145,16 @@ def table(result: grokjax.SweepResult) -> None:
         train, test = (100 * lanes.final(x) for x in ("train_accuracy", "test_accuracy"))
         gap = lanes.final("test_loss") / lanes.final("train_loss")
         exact, chance = (100 * lanes.dataset[x].values[0] for x in ("analytic", "chance"))
-        rows.append(
-            (
-                name, FUNCTIONS[name].form, f"{alpha:g}", number(train.median().item()),
-                spread(test, lines=True), f"{chance:.1f}",
-                "none" if np.isnan(exact) else f"{exact:.1f}", spread(gap, lines=True),
-            )
-        )  # fmt: skip
+        known = "none" if np.isnan(exact) else f"{exact:.1f}"
+        reached = number(train.median().item()), spread(test, lines=True), f"{chance:.1f}", known
+        rows.append((name, FUNCTIONS[name].form, alpha, *reached, spread(gap, lines=True)))
     print_table(
         f"mod {p}, AdamW, {len(np.unique(result.dataset.seed))} seeds: median and lowest-highest",
         ("function", "form", "alpha", "train %", "test %", "chance %", "exact %", "loss gap"),
         rows,
+        notes=["loss gap: test loss over training loss"],
         left=2,
     )
-    print_line("loss gap: test loss over training loss")
 
 
 if __name__ == "__main__":

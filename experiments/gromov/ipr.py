@@ -18,7 +18,7 @@ import xarray
 import grokjax
 from experiments.common import adamw
 from grokjax import measures, plotting, spectral, tasks
-from grokjax.command import Study, experiment, print_line, print_table, run_as_command, spread
+from grokjax.command import Study, experiment, print_table, run_as_command, spread
 
 REGIMES = ("slow", "transition", "fast", "saturation")
 EDGES = ("test accuracy last below 5 %", "grokking step", "nine tenths of the IPR's rise")
@@ -47,14 +47,9 @@ def ipr(
     measure_at = [*often, *range(early, max(early, max_steps) + 1, 5 * eval_every)]
     with study.sweeps(draw, table, running=True) as sweeps:
         sweeps.run(
-            recipe,
-            tasks.modular_addition(p),
-            lanes,
-            checkpoints="seeds",
-            max_steps=max_steps,
-            eval_every=measure_at,
-            stop=None,
-        )
+            recipe, tasks.modular_addition(p), lanes,
+            checkpoints="seeds", max_steps=max_steps, eval_every=measure_at, stop=None,
+        )  # fmt: skip
     return sweeps.result
 
 
@@ -109,15 +104,17 @@ def table(result: grokjax.SweepResult) -> None:
     """Median over seeds, and the lowest and highest."""
     dataset, found = result.dataset, regimes(result.dataset)
     columns = [found[name] for name in ("start", "end", "slope", "ipr")]
+    first = spread(dataset.ipr.isel(time=0))
     print_table(
         f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}, AdamW: "
         f"{dataset.sizes['lane']} seeds, median and lowest-highest",
         ("regime", "from step", "to step", "IPR per 100 steps", "IPR at its end"),
         ((name, *(spread(x.sel(regime=name), lines=True) for x in columns)) for name in REGIMES),
+        notes=[
+            f"steepest at step {spread(found.steepest)}",
+            f"IPR at the start {first}, of the analytic weights {spectral.cosine_ipr():g}",
+        ],
     )
-    print_line(f"steepest at step {spread(found.steepest)}")
-    first = spread(dataset.ipr.isel(time=0))
-    print_line(f"IPR at the start {first}, of the analytic weights {spectral.cosine_ipr():g}")
 
 
 if __name__ == "__main__":

@@ -68,31 +68,20 @@ def phases(
     task = tasks.modular_addition(p)
     for alpha in alphas:
         tasks.num_train_rows(task, alpha)
+    trainings = {"gradient descent": common.gradient_descent, "AdamW": common.adamw}
+    planned = zip(trainings.items(), loaded, alphas, max_steps, strict=True)
     with study.sweeps(draw, table) as sweeps:
-        for name, training, result, alpha, steps in zip(
-            ("gradient descent", "AdamW"),
-            (common.gradient_descent, common.adamw),
-            loaded,
-            alphas,
-            max_steps,
-            strict=True,
-        ):
+        for (name, training), result, alpha, steps in planned:
             columns = {"optimizer": name}
             if result is not None:
                 sweeps.keep(result, columns, with_phases)
                 continue
             recipe, hyperparameters = training(p, width, measures=(measures.ipr,))
             sweeps.run(
-                recipe,
-                task,
-                grokjax.grid(alpha=[alpha], seed=range(seeds), **hyperparameters),
-                columns=columns,
-                checkpoints=training.__name__,
-                then=with_phases,
-                max_steps=steps,
-                eval_every=max(1, steps // 50),
-                stop=None,
-            )
+                recipe, task, grokjax.grid(alpha=[alpha], seed=range(seeds), **hyperparameters),
+                columns=columns, checkpoints=training.__name__,
+                then=with_phases, max_steps=steps, eval_every=max(1, steps // 50), stop=None,
+            )  # fmt: skip
     return sweeps.result
 
 

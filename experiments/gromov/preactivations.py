@@ -81,17 +81,10 @@ def preactivations(
     with study.sweeps(figure, table) as sweeps:
         for name, (steps, rate, params) in networks.items():
             sweeps.run(
-                recipe,
-                tasks.modular_addition(p),
-                grokjax.grid(alpha=[alpha], seed=[seed], **rate),
-                columns={"network": name},
-                checkpoints=name.replace(" ", "_"),
-                then=with_series,
-                max_steps=steps,
-                eval_every=steps,
-                stop=None,
-                initial=params,
-            )
+                recipe, tasks.modular_addition(p), grokjax.grid(alpha=[alpha], seed=[seed], **rate),
+                columns={"network": name}, checkpoints=name.replace(" ", "_"),
+                then=with_series, max_steps=steps, eval_every=steps, stop=None, initial=params,
+            )  # fmt: skip
     return sweeps.result
 
 

@@ -67,17 +67,12 @@ def width(
             for size in widths:
                 recipe, columns = training(p, size)
                 sweeps.run(
-                    recipe,
-                    task,
-                    grokjax.grid(alpha=alpha, seed=range(seeds), **columns),
-                    title=f"{network}, {size} neurons",
-                    columns={"network": network, "width": size},
+                    recipe, task, grokjax.grid(alpha=alpha, seed=range(seeds), **columns),
+                    title=f"{network}, {size} neurons", columns={"network": network, "width": size},
                     checkpoints=f"{training.__name__}_{size}",
-                    max_steps=budget,
-                    eval_every=every,
-                    stop=grokjax.grokked(threshold=1.0),
+                    max_steps=budget, eval_every=every, stop=grokjax.grokked(threshold=1.0),
                     keep_params="none",
-                )
+                )  # fmt: skip
     return sweeps.result
 
 
@@ -99,18 +94,15 @@ def analytic_networks(task: tasks.Task, widths: tuple[int, ...], draws: int) -> 
 
 def accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
     """Final test accuracy by network: [widths, seeds]."""
-    dataset = result.dataset
-    found = cells(result.final("test_accuracy"), dataset.network, dataset.width)
+    found = cells(result.final("test_accuracy"), "network", "width")
     return {name: found[name] for name in NETWORKS if name in found}
 
 
 def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Test accuracy against width, of each kind of network."""
-    dataset = result.dataset
+    widths, chance = np.unique(result.dataset.width), result.dataset.attrs["chance"]
     figure, ax = plotting.new_figure()
-    plotting.accuracy_against_width(
-        np.unique(dataset.width), accuracies(result), ax, chance=dataset.attrs["chance"]
-    )
+    plotting.accuracy_against_width(widths, accuracies(result), ax, chance=chance)
     return figure
 
 

@@ -37,7 +37,7 @@ import xarray
 import grokjax
 from experiments.common import Training, adamw, gradient_descent
 from grokjax import kernels, losses, models, optimizers, plotting, tasks
-from grokjax.command import Study, experiment, number, print_line, print_table, run_as_command
+from grokjax.command import Study, experiment, number, print_table, run_as_command
 from grokjax.measures import masked_mean
 from grokjax.sweep import log_spaced
 
@@ -278,18 +278,17 @@ def print_checkpoints(result: grokjax.SweepResult) -> None:
         "linearized: test loss, of its start": ("linear_test_loss", 1),
     }
     for optimizer, lanes in result.groups("optimizer"):
-        begun = lanes.dataset.isel(time=0)
-        of_start = {name: lanes.dataset[name] / begun[name] for name in LINEAR}
-        dataset = lanes.dataset.assign(of_start)
-        table = at_checkpoints(dataset).median("lane").sel(checkpoint=list(CHECKPOINTS))
+        of_start = {x: lanes.dataset[x] / lanes.dataset[x].isel(time=0) for x in LINEAR}
+        found = at_checkpoints(lanes.dataset.assign(of_start))
+        table = found.median("lane").sel(checkpoint=list(CHECKPOINTS))
         cell = lambda x: "" if np.isnan(x) else number(round(x, 4))  # a distance of 1e-8 is 0
         print_table(
             f"{optimizer}, p = {p}, alpha {lanes.dataset.alpha.values[0]:g}: "
             f"medians of {lanes.dataset.sizes['lane']} seeds",
             ("", *CHECKPOINTS),
             [(text, *map(cell, x * table[name].values)) for text, (name, x) in rows.items()],
+            notes=[f"a random direction is inside the span to {table.random_span_fraction:.3f}"],
         )
-        print_line(f"a random direction is inside the span to {table.random_span_fraction:.3f}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ network lazier delays the rich phase, and does not replace it.
 """
 
 import dataclasses
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,15 +24,7 @@ import xarray
 
 import grokjax
 from grokjax import kernels, losses, optimizers, plotting, survival, tasks
-from grokjax.command import (
-    Bounds,
-    Study,
-    experiment,
-    number,
-    print_line,
-    print_table,
-    run_as_command,
-)
+from grokjax.command import Positive, Study, experiment, number, print_table, run_as_command
 from grokjax.models import QuadraticMLP
 from grokjax.sweep import log_spaced
 
@@ -50,7 +42,7 @@ def laziness(
     p: int = 23,
     width: int = 100,
     alpha: float = 0.9,
-    laziness: tuple[Annotated[float, Bounds(above=0)], ...] = (0.3, 1.0, 3.0, 10.0),
+    laziness: tuple[Positive, ...] = (0.3, 1.0, 3.0, 10.0),
     rate: float = 1000.0,
     seeds: int = 2,
     max_steps: int = 80_000,
@@ -166,6 +158,8 @@ def print_delays(result: grokjax.SweepResult) -> None:
     }
     rate = (dataset.learning_rate * dataset.logit_scale**2).values[0]
     rows = table[list(headings.values())].to_array().values.T
+    accuracy = dataset.kernel_test_accuracy.mean().item()
+    loss = (dataset.kernel_test_loss / dataset.test_loss.isel(time=0)).mean().item()
     print_table(
         f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}, rate {number(rate)} / a^2: "
         f"medians of {len(np.unique(dataset.seed))} seeds",
@@ -174,13 +168,11 @@ def print_delays(result: grokjax.SweepResult) -> None:
             (number(a), *(number(x) if np.isfinite(x) else "not yet" for x in row))
             for a, row in zip(table.logit_scale.values, rows, strict=True)
         ],
+        notes=[
+            "kernel regression with the initial features: "
+            f"test accuracy {accuracy:.3f},\ntest loss / initial {loss:.3f}"
+        ],
         left=0,
-    )
-    accuracy = dataset.kernel_test_accuracy.mean().item()
-    loss = (dataset.kernel_test_loss / dataset.test_loss.isel(time=0)).mean().item()
-    print_line(
-        "kernel regression with the initial features: "
-        f"test accuracy {accuracy:.3f},\ntest loss / initial {loss:.3f}"
     )
 
 

@@ -108,9 +108,7 @@ def compared(result: grokjax.SweepResult, *, rows_fixed: bool) -> grokjax.SweepR
 
 def final_accuracy(result: grokjax.SweepResult) -> xarray.DataArray:
     """Median test accuracy at the end, [nonlinearity, train_rows]; NaN where there are no lanes."""
-    dataset = result.dataset.assign(last=result.final("test_accuracy").drop_vars("step"))
-    table = grokjax.SweepResult(dataset).table(["nonlinearity", "train_rows", "seed"])
-    return table["last"].median("seed")
+    return result.final("test_accuracy").groupby(["nonlinearity", "train_rows"]).median()
 
 
 def draw(result: grokjax.SweepResult) -> "plotting.Figure":

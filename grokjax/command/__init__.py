@@ -13,14 +13,15 @@
 `docs/extending.md` has a whole one. The values in the signature are those of the quick scale.
 """
 
-from grokjax.command.options import Bounds, Count, Share, check_option, choose, experiment
+from grokjax.command.options import Bounds, Count, Positive, Share, check_option, choose, experiment
 from grokjax.command.run import cores, run_as_command
 from grokjax.command.sweeps import Study, Sweeps
-from grokjax.command.tables import number, print_line, print_table, recorded_tables, spread
+from grokjax.command.tables import number, print_line, print_table, spread
 
 __all__ = [
     "Bounds",
     "Count",
+    "Positive",
     "Share",
     "Study",
     "Sweeps",
@@ -31,7 +32,6 @@ __all__ = [
     "number",
     "print_line",
     "print_table",
-    "recorded_tables",
     "run_as_command",
     "spread",
 ]

@@ -38,6 +38,7 @@ class Bounds(NamedTuple):
 
 Count = Annotated[int, Bounds(at_least=0)]  # an integer that may be 0
 Share = Annotated[float, Bounds(at_least=0, at_most=1)]
+Positive = Annotated[float, Bounds(above=0)]
 
 # What an option of this name is where the docstring of an experiment says nothing else.
 USUAL = {

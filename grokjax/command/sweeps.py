@@ -3,13 +3,13 @@
 import dataclasses
 import pathlib
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from grokjax.command.record import write_record
-from grokjax.command.tables import TableRecord, recorded_tables
+from grokjax.command.tables import recorded_tables
 from grokjax.results import SweepResult, concatenate
 from grokjax.sweep import SweepInterrupted, run_sweep
 from grokjax.tasks import Task
@@ -61,23 +61,59 @@ class Study(NamedTuple):
         """
         return Sweeps(self, figures, table, part=part, running=running)
 
-    def record(
+    def write_report(
         self,
         folder: pathlib.Path,
+        result: Any,
         attributes: Mapping[str, Any],
-        tables: Sequence[TableRecord],
-        figures: Sequence[pathlib.Path],
-    ) -> pathlib.Path:
-        """Writes what a report was on and what it said, as `record.json`; returns its path.
+        figures: Mapping[str, Callable[[Any], Any]],
+        table: Callable[[Any], Any] | None,
+        interrupted: str = "",
+    ) -> None:
+        """Draws and prints a result that is saved in a folder as `results.nc`, and lists the files.
+
+        One of them is `record.json`: what the report was on, and what it said.
 
         Args:
           folder: of the report.
+          result: of the experiment.
           attributes: of its dataset.
-          tables: that it has printed, from `recorded_tables`.
-          figures: that it has drawn.
+          figures: by name, what makes each of the result.
+          table: prints the result.
+          interrupted: where an interruption ended it, such as "in sweep 2"; a figure or table that
+            needs networks that are missing then is left out.
         """
+
+        def drawn(name: str) -> list[pathlib.Path]:
+            from grokjax import plotting
+
+            with plotting.in_style():
+                return plotting.save(figures[name](result), folder, name)
+
+        def paged() -> list[pathlib.Path]:
+            from grokjax import page
+
+            page.report(result, folder / "report.html", title=self.name.replace("_", " "))
+            return [folder / "report.html"]
+
+        def tried(what: str, function: Callable[..., Any], *args: Any) -> Any:
+            try:
+                return function(*args)
+            except Exception as error:
+                if not interrupted:
+                    raise
+                print(f"no {what} of so few networks ({type(error).__name__}: {error})")
+
+        paths = [path for name in figures for path in tried("figure", drawn, name) or []]
+        with recorded_tables() as tables:
+            if table is not None:
+                tried("table", table, result)
         part = "" if folder == self.output else folder.relative_to(self.output).as_posix()
-        return write_record(folder, self.command, part, self.options, attributes, tables, figures)
+        record = write_record(folder, self.command, part, self.options, attributes, tables, paths)
+        pages = (tried("page", paged) or []) if self.report else []
+        if interrupted:
+            print(f"interrupted {interrupted}")
+        print(folder / "results.nc", *paths, *pages, record, sep="\n")
 
 
 class Sweeps:
@@ -153,7 +189,7 @@ class Sweeps:
           task: likewise.
           lanes: likewise.
           title: what is printed before, with how many networks there are, where progress is shown.
-          columns: one value each for all lanes, to tell sweeps apart that are reported together.
+          columns: as in `keep`, to tell sweeps apart that are reported together.
           checkpoints: the folder of this sweep among the study's checkpoints, if there are any.
           kept: False for a sweep that only prepares others.
           then: adds to the result what takes a while to compute of it; as in `keep`.
@@ -198,27 +234,28 @@ class Sweeps:
         columns: Mapping[str, Any] | None = None,
         then: Callable[[SweepResult], SweepResult] | None = None,
     ) -> None:
-        """Takes a result into the report, with further lane columns of one value each.
+        """Takes a result into the report, with further lane columns.
 
         Args:
           result: any; one without lanes is left out.
-          columns: the value of each.
+          columns: by name one value for all lanes, or a function of the dataset that gives one for
+            each, [L]; the dataset then has the columns before it already.
           then: adds to the result. If that is interrupted, the result stays as it is.
         """
         lanes = result.dataset.sizes["lane"]
         if not lanes:
             return
-        repeated = {name: ("lane", np.repeat(x, lanes)) for name, x in (columns or {}).items()}
-        result = dataclasses.replace(result, dataset=result.dataset.assign_coords(repeated))
+        dataset = result.dataset
+        for name, value in (columns or {}).items():
+            values = value(dataset) if callable(value) else np.repeat(value, lanes)
+            dataset = dataset.assign_coords({name: ("lane", values)})
+        result = dataclasses.replace(result, dataset=dataset)
         self.results.append(result)
         if then is not None:
             self.results[-1] = then(result)
 
     def _report(self, interruption: KeyboardInterrupt | None) -> None:
-        """Joins the results, saves, draws and prints them, and raises the interruption again.
-
-        After an interruption a figure or table that needs networks that are missing is left out.
-        """
+        """Joins the results, saves, draws and prints them, and raises the interruption again."""
         if not self.results:
             raise ValueError("no sweep was run, so there is nothing to report.")
         result = self.results[0] if len(self.results) == 1 else concatenate(self.results)
@@ -226,48 +263,12 @@ class Sweeps:
             result.dataset.attrs["interrupted"] = 1
         self.result = result
         result.save(self.output)
-        figures: list[pathlib.Path] = []
-        for name, draw in self._figures.items():
-            figures += self._tried(interruption, "figure", self._drawn, name, draw) or []
-        with recorded_tables() as tables:
-            if self._table is not None:
-                self._tried(interruption, "table", self._table, result)
-        record = self.study.record(self.output, result.dataset.attrs, tables, figures)
-        pages = []
-        if self.study.report:
-            pages = self._tried(interruption, "page", self._paged) or []
-        if interruption is not None:
-            print(f"interrupted {self._where}")
-        for path in (self.output / "results.nc", *figures, *pages, record):
-            print(path)
+        where = "" if interruption is None else self._where
+        self.study.write_report(
+            self.output, result, result.dataset.attrs, self._figures, self._table, where
+        )
         if interruption is not None:
             raise SweepInterrupted(
                 f"interrupted {self._where}: what was finished is in {self.output}{self._goes_on}.",
                 result,
             ) from interruption
-
-    def _drawn(self, name: str, draw: Callable[[SweepResult], Any]) -> list[pathlib.Path]:
-        from grokjax import plotting
-
-        with plotting.in_style():
-            return plotting.save(draw(self.result), self.output, name)
-
-    def _paged(self) -> list[pathlib.Path]:
-        from grokjax.page import report
-
-        path = self.output / "report.html"
-        report(self.result, path, title=self.study.name.replace("_", " "))
-        return [path]
-
-    @staticmethod
-    def _tried(
-        interruption: KeyboardInterrupt | None, what: str, function: Callable[..., Any], *args: Any
-    ) -> Any:
-        """The value of a function, or None where it fails on what an interruption has left."""
-        try:
-            return function(*args)
-        except Exception as error:
-            if interruption is None:
-                raise
-            print(f"no {what} of so few networks ({type(error).__name__}: {error})")
-            return None

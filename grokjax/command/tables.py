@@ -79,6 +79,7 @@ def print_table(
     headings: Sequence[str],
     rows: Iterable[Sequence[Any]],
     *,
+    notes: Iterable[str] = (),
     left: int = 1,
     sections: bool = False,
 ) -> None:
@@ -87,11 +88,13 @@ def print_table(
     Args:
       title: of the table.
       headings: of the columns; one may have two lines.
-      rows: a cell for each column; what is no text is shown as by `str`.
+      rows: a cell for each column; a float is shown with up to six digits, and what else is no text
+        as by `str`.
+      notes: lines of text below the table, printed as by `print_line`.
       left: columns that are aligned to the left, from the first on.
       sections: whether a new entry in the first column begins a section.
     """
-    headings, rows = list(headings), [list(map(str, row)) for row in rows]
+    headings, rows = list(headings), [list(map(_cell, row)) for row in rows]
     _record(TableRecord(title, headings, rows))
     table = Table(
         title=title, box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False
@@ -106,3 +109,9 @@ def print_table(
         before = row[0]
         table.add_row(*row)
     Console().print(table)
+    for note in notes:
+        print_line(note)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
