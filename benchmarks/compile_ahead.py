@@ -160,12 +160,12 @@ def lowered(
 
 
 def predicted_bytes(case: Case, mesh: Any) -> int:
-    """What `sweep.tuning` expects `SLOTS` slots to take: from the programs for 1 and 2 of them."""
+    """What `sweep.tuning` expects `SLOTS` slots to take, which has doubled them up to half."""
     from grokjax.sweep import devices, tuning
 
     known = {
         slots: devices.program_bytes(lowered(case, mesh, slots)[0]["train"].compile())
-        for slots in (1, 2)
+        for slots in (SLOTS // 4, SLOTS // 2)
     }
     fixed, slot = tuning.memory_line(known)
     return round(fixed + slot * SLOTS)

@@ -109,7 +109,7 @@ class Devices:
         """Puts a state of all slots, on the host, onto the devices."""
         self.state = put(self.mesh, state)
 
-    def compile(self, sizes: Iterable[int], steps: int) -> None:
+    def compile(self, sizes: Iterable[int], steps: int = 0) -> None:
         """Begins to compile all programs for lanes of these padded sizes, several at once.
 
         Calls wait for their own programs. Several processes compile one program after another,
@@ -117,7 +117,7 @@ class Devices:
 
         Args:
           sizes: what training rows are padded to.
-          steps: of a call.
+          steps: of a call, for lanes side by side.
         """
         lanes = np.zeros((self.mesh.size, self.slots), int)
         number = self.measurements if self.vectorize else 1
@@ -185,7 +185,7 @@ class Devices:
     def _training(self, call: Call) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
         """The program that trains the lanes of a call, its arguments, and the static ones."""
         seats = self._put_seats(call)
-        static = {"rows": whole_tiles(self.mesh, call.rows), "window": self._window}
+        static: dict[str, Any] = {"rows": whole_tiles(self.mesh, call.rows), "window": self._window}
         targets = call.targets.reshape(call.order.size, -1)
         if not self.vectorize:
             where = (self._steps, self._task, self.mesh, self.state, *seats)
@@ -231,8 +231,13 @@ class Devices:
 
 
 def program_bytes(program: jax.stages.Compiled) -> int:
-    """What a program takes of the memory of each device, its arguments and results included."""
+    """What a program takes of the memory of each device, its arguments and results included.
+
+    0 where a compiler does not say.
+    """
     memory = program.memory_analysis()
+    if memory is None:
+        return 0
     used = memory.argument_size_in_bytes + memory.temp_size_in_bytes
     return used + memory.output_size_in_bytes - memory.alias_size_in_bytes
 

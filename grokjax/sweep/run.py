@@ -21,7 +21,7 @@ from grokjax.sweep.ledger import Ledger
 from grokjax.sweep.observers import Observer, Observers, ProgressLine, check_observers
 from grokjax.sweep.plan import Keep, Plan, make_plan
 from grokjax.sweep.resume import Opened, finish, reopen
-from grokjax.sweep.schedule import Schedule, common_steps
+from grokjax.sweep.schedule import Schedule
 from grokjax.sweep.snapshot import Pending, restore
 from grokjax.sweep.store import Store
 from grokjax.sweep.tuning import Layout, Trial, choose_layout
@@ -188,8 +188,7 @@ def _train(
     ) as on:
         on.set_state(state)
         # Side by side nobody knows yet which padded sizes will be the largest of a call.
-        sizes = [] if layout.vectorize else schedule.sizes()
-        on.compile(sizes, steps=common_steps(plan.measure_at))
+        on.compile([] if layout.vectorize else schedule.sizes())
         loop.run(
             plan, on, schedule, ledger, store, observers, stopping,
             pending=pending, carried=opened.carried, checkpoint_every=checkpoint_every,
