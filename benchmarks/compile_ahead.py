@@ -51,6 +51,7 @@ def environment(target: str) -> None:
     """The variables that a compiler wants to see before JAX is imported."""
     if TARGETS[target][0] == "tpu":
         os.environ["TPU_SKIP_MDS_QUERY"] = "1"
+        os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"  # it compiles only, and no chip is in use
     else:
         os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"
         os.environ["XLA_FLAGS"] = "--xla_gpu_autotune_level=0"
@@ -78,7 +79,7 @@ def topology(target: str) -> Any:
         packages = "libtpu" if platform == "tpu" else "jax-cuda12-plugin and its companions"
         raise ValueError(
             f"to compile for {target} install {packages}, see the top of this file "
-            f"({type(error).__name__})."
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})."
         ) from error
 
 

@@ -418,10 +418,10 @@ def test_each_padded_size_is_compiled_ahead_and_once(monkeypatch):
 
 
 def test_what_cannot_be_compiled_is_told_by_the_call_that_needs_it(monkeypatch):
-    def refuse(program):
+    def refuse(lowered):
         raise MemoryError("the program is too large")
 
-    monkeypatch.setattr(on_devices, "program_bytes", refuse)
+    monkeypatch.setattr(jax.stages.Lowered, "compile", refuse)
     with pytest.raises(MemoryError, match="too large"):
         grokjax.run_sweep(*three_sizes(11), **ONE_BY_ONE)
 
@@ -431,7 +431,7 @@ def test_a_sweep_that_is_over_compiles_nothing_more(monkeypatch):
     held, compiled = threading.Event(), []
     with ThreadPoolExecutor(1) as pool:
         monkeypatch.setattr(on_devices, "_threads", lambda: pool)
-        monkeypatch.setattr(on_devices, "program_bytes", compiled.append)
+        monkeypatch.setattr(jax.stages.Lowered, "compile", compiled.append)
         pool.submit(held.wait)
         mesh = grokjax.lane_mesh(jax.devices()[:1])
         on = on_devices.Devices(plan, mesh, 3, vectorize=False)

@@ -21,7 +21,7 @@ from grokjax.sweep import programs
 from grokjax.sweep.plan import Plan
 from grokjax.sweep.programs import ALONG, AXIS, WHOLE, Report
 from grokjax.sweep.schedule import Call, common_steps
-from grokjax.train import LaneState, epoch_steps, init_lane
+from grokjax.train import LaneState, epoch_steps
 
 TILE = 128
 
@@ -69,8 +69,7 @@ class Devices:
       vectorize: whether the lanes of a device train side by side, or one after another.
       measurements: that a call of lanes side by side covers.
       state: of all slots, on the devices.
-      compile_seconds: of the longest compilation so far.
-      program_bytes: of a device's memory, of the largest program so far.
+      compile_seconds: of the longest compilation so far, of those that were begun ahead.
     """
 
     def __init__(
@@ -97,8 +96,14 @@ class Devices:
         # What the devices were sent last: by padded size, and the steps of a call by their number.
         self._seats: dict[int, Any] = {}
         self._lengths: dict[int, jax.Array] = {}
-        self._compiling: dict[str | int, Future[tuple[float, int]]] = {}  # a size: its training
-        self.compile_seconds, self.program_bytes = 0.0, 0
+        self._compiling: dict[str | int, Future[Any]] = {}  # by name; training by padded size
+        self._compiled: list[jax.stages.Compiled] = []
+        self.compile_seconds = 0.0
+
+    @property
+    def program_bytes(self) -> int:
+        """Of a device's memory, of the largest program that was begun ahead and is compiled."""
+        return max(map(program_bytes, self._compiled), default=0)
 
     def close(self) -> None:
         """Compiles nothing more."""
@@ -138,10 +143,10 @@ class Devices:
             self._begin(rows, program.lower(*arguments, **static))
 
     def _begin(self, name: str | int, lowered: jax.stages.Lowered) -> None:
-        def compiled() -> tuple[float, int]:
+        def compiled() -> tuple[jax.stages.Compiled, float]:
             start = time.perf_counter()
             program = lowered.compile()  # which `jit` then has, too
-            return time.perf_counter() - start, program_bytes(program)
+            return program, time.perf_counter() - start
 
         self._compiling[name] = _threads().submit(compiled)
         if jax.process_count() > 1:
@@ -149,9 +154,9 @@ class Devices:
 
     def _wait_for(self, name: str | int) -> None:
         if name in self._compiling:
-            seconds, memory = self._compiling.pop(name).result()
+            program, seconds = self._compiling.pop(name).result()
+            self._compiled.append(program)
             self.compile_seconds = max(self.compile_seconds, seconds)
-            self.program_bytes = max(self.program_bytes, memory)
 
     def admit(self, call: Call) -> Report:
         """Puts the lanes of a call into their slots, at step 0, and measures them."""
@@ -268,10 +273,8 @@ def shuffle_window(plan: Plan) -> int:
 
 def empty_slots(plan: Plan, mesh: Mesh, slots: int) -> LaneState:
     """Host arrays of `slots` slots for each device, nobody in them."""
-    lane, params = jax.tree.map(lambda leaf: leaf[0], (plan.table.lanes, plan.initial))
-    shapes = jax.eval_shape(functools.partial(init_lane, plan.recipe), plan.task, lane, params)
     total = slots * mesh.size
-    return jax.tree.map(lambda leaf: np.zeros((total, *leaf.shape), leaf.dtype), shapes)
+    return jax.tree.map(lambda leaf: np.zeros((total, *leaf.shape), leaf.dtype), plan.state)
 
 
 def put(mesh: Mesh, tree: Any, *, whole: bool = False) -> Any:

@@ -16,6 +16,7 @@ from grokjax.results.dataset import check_names
 from grokjax.sweep.identity import digest, fingerprint
 from grokjax.tasks import Task
 from grokjax.train import (
+    LaneState,
     LaneTable,
     Recipe,
     StopFn,
@@ -46,6 +47,7 @@ class Plan:
       measure_at: int64[T], the steps to measure at, from 0 to the budget.
       names: of the measurements, in alphabetical order.
       rows: int[L], what the training rows of a lane's step are padded to.
+      state: of training, of one lane: shapes and types.
       initial: parameters to start from, lanes first, in the types of the model's own; or None.
       keep_params: which parameters of a lane are kept.
     """
@@ -57,6 +59,7 @@ class Plan:
     measure_at: np.ndarray
     names: tuple[str, ...]
     rows: np.ndarray
+    state: LaneState
     initial: Params | None
     keep_params: Keep
 
@@ -149,7 +152,7 @@ def make_plan(
     table = check_lanes(recipe, task, lanes)
     measure_at = measurement_steps(max_steps, eval_every)
     params = _check_logits_and_loss(recipe, task)
-    names = _check_measurements(recipe, task, table, stop)
+    names, state = _check_measurements(recipe, task, table, stop)
     if stop is not None:
         _check_often_enough(stop, measure_at, eval_every)
     return Plan(
@@ -160,6 +163,7 @@ def make_plan(
         measure_at=measure_at,
         names=names,
         rows=padded_rows(recipe, task, table.lanes),
+        state=state,
         initial=None if initial is None else _check_initial(initial, params, len(table)),
         keep_params=check_choice("keep_params", keep_params, ("final", "all", "none")),
     )
@@ -227,8 +231,11 @@ def _check_initial(initial: Params, params: Params, lanes: int) -> Params:
 
 def _check_measurements(
     recipe: Recipe, task: Task, table: LaneTable, stop: StopFn | None
-) -> tuple[str, ...]:
-    """The names of the measurements; refuses those that the result has other meanings for."""
+) -> tuple[tuple[str, ...], LaneState]:
+    """The names of the measurements, and the shapes of what they are made of.
+
+    Refuses names that the result has other meanings for.
+    """
     lane = jax.tree.map(lambda leaf: leaf[0], table.lanes)
     state = jax.eval_shape(functools.partial(init_lane, recipe), task, lane)
     scalars = jax.eval_shape(functools.partial(measure, recipe), task, state)
@@ -236,7 +243,7 @@ def _check_measurements(
     recipe.check_step(state.params, state.opt_state, lane.hyperparameters)
     if stop is not None:
         _check_stop(stop, scalars)
-    return tuple(sorted(scalars))
+    return tuple(sorted(scalars)), state
 
 
 def _check_stop(stop: StopFn, scalars: dict[str, Any]) -> None:

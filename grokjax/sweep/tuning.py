@@ -160,8 +160,8 @@ class Trial:
             fixed, slot = memory_line(self.program_bytes)
             fits = (room - fixed) / slot
         else:
-            one = devices.empty_slots(self.plan, devices.lane_mesh(jax.local_devices()[:1]), 1)
-            fits = room / sum(leaf.nbytes for leaf in jax.tree.leaves(one))
+            state = jax.tree.leaves(self.plan.state)
+            fits = room / sum(leaf.size * leaf.dtype.itemsize for leaf in state)
         # Hosts differ in memory.
         return int(devices.from_first(min(self.most, max(1, int(fits)))))
 
