@@ -48,6 +48,8 @@ def add(
     results: pathlib.Path,
     figure: str | None = None,
     folder: pathlib.Path = HERE,
+    *,
+    interrupted: bool = False,
 ) -> pathlib.Path:
     """The file of an entry, which has taken in the record of a run and its picture.
 
@@ -58,9 +60,11 @@ def add(
       results: the folder of a run.
       figure: the name of a figure there, without suffix; by default its first one. "" for none.
       folder: of the ledger.
+      interrupted: take in a run that was interrupted too; the page then says so.
 
     Raises:
-      ValueError: for a folder without a record, or of a run that was interrupted.
+      ValueError: for a folder without a record, or of an interrupted run where that is not asked
+        for.
     """
     written = results / "record.json"
     if not written.is_file():
@@ -68,8 +72,11 @@ def add(
             f"{results} has no record.json; run an experiment with --output {results}."
         )
     record = json.loads(written.read_text("utf-8"))
-    if record["interrupted"]:
-        raise ValueError(f"the run in {results} was interrupted; the same command goes on from it.")
+    if record["interrupted"] and not interrupted:
+        raise ValueError(
+            f"the run in {results} was interrupted; the same command goes on from it, and "
+            "--interrupted takes it in as it is."
+        )
     path = folder / f"{name}.json"
     empty = {"figure": name, "source": "grokjax", "title": "", "claim": "", "verdict": "open"}
     entry = json.loads(path.read_text("utf-8")) if path.is_file() else empty
@@ -176,6 +183,8 @@ def _run(run: dict[str, Any]) -> str:
     where = f"{run['hardware']}, {run['date'][:10]}"
     if run.get("wall_seconds"):
         where += f", {_duration(run['wall_seconds'])} of training"
+    if run.get("interrupted"):
+        where += ", then interrupted"
     versions = run.get("versions", {})
     if versions:
         where += f"; jax {versions['jax']}, commit {run['commit'][:7]}"

@@ -124,6 +124,8 @@ def test_a_run_that_was_interrupted_or_left_no_record_is_refused(results, tmp_pa
     with pytest.raises(ValueError, match="was interrupted"):
         reproductions.add("one", results, folder=tmp_path)
     assert not (tmp_path / "one.json").exists()
+    reproductions.add("one", results, folder=tmp_path, interrupted=True)
+    assert "2026-01-01, then interrupted; jax 1" in reproductions.page(tmp_path)
 
 
 def test_a_picture_is_made_small(results):

@@ -55,9 +55,9 @@ def choose_layout(
     times as many lane-steps a second. One after another there are 8, or as many as it takes to
     spend less than 2 % of a call on what a call costs apart from its lanes. Both are tried, the one
     that suits the platform first, and the other if the sweep is long against compiling it. Slots
-    fit half the memory of a device, and there are lanes to fill them. Side by side a call covers as
-    many measurements as it takes for the host to spend less than 5 % of the time on it, in which
-    the devices wait.
+    fit half the memory of a device (`Trial.fitting`), and there are lanes to fill them. Side by
+    side a call covers as many measurements as it takes for the host to spend less than 5 % of the
+    time on it, in which the devices wait.
 
     Args:
       trial: what to measure with.
