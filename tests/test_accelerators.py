@@ -13,7 +13,7 @@ from jax.extend import core
 
 import grokjax
 from grokjax import losses, models, optimizers, tasks, train
-from grokjax.models.lookup import look_up
+from grokjax.models.lookup import look_up, look_up_sum
 from grokjax.sweep import devices, plan, programs, schedule
 
 P, LANES, ROWS = 7, 3, 20
@@ -84,6 +84,38 @@ def test_the_gradient_of_a_lookup_is_the_same_on_every_platform(monkeypatch):
     np.testing.assert_allclose(jax.grad(squares)(table, rows), expected, rtol=1e-6)
     moved = jax.jvp(lambda t: look_up(t, rows), (table,), (table,))[1]
     np.testing.assert_array_equal(moved, look_up(table, rows))
+
+
+def test_a_sum_of_lookups_is_the_same_on_every_platform(monkeypatch):
+    generator = np.random.default_rng(0)
+    tables = jnp.asarray(generator.normal(size=(2, 5, 3)), jnp.float32)
+    rows = jnp.array([[0, 4], [2, -1], [-1, -1], [9, 3], [2, 4]])
+    inside = np.minimum(rows, 4)
+    expected = sum(np.where(inside[:, s, None] < 0, 0, tables[s][inside[:, s]]) for s in range(2))
+    squares = lambda tables: jnp.sum(jnp.sin(look_up_sum(tables, rows)) ** 2)
+    multi_hot = jnp.concatenate([jax.nn.one_hot(inside[:, s], 5) for s in range(2)], axis=1)
+    plain = lambda tables: jnp.sum(jnp.sin(multi_hot @ tables.reshape(10, 3)) ** 2)
+    on_gpu = lambda *args, cpu, default: default(*args)
+    for platform in ("cpu", "gpu"):
+        if platform == "gpu":
+            monkeypatch.setattr(jax.lax, "platform_dependent", on_gpu)
+            assert "scatter" not in str(jax.make_jaxpr(jax.grad(squares))(tables))
+        np.testing.assert_array_equal(look_up_sum(tables, rows), expected)
+        moved = jax.jvp(lambda t: look_up_sum(t, rows), (tables,), (tables,))[1]
+        np.testing.assert_allclose(moved, expected, rtol=1e-6)
+        found = jax.grad(squares)(tables)
+        np.testing.assert_allclose(found, jax.grad(plain)(tables), rtol=1e-5, atol=1e-6)
+
+
+def test_rows_of_a_full_batch_are_prepared_outside_of_the_steps():
+    chosen = recipe(models.QuadraticMLP(P, 8), losses.mse)
+    state = jax.tree.map(lambda x: x[0], states(chosen))
+    steps = lambda state: train.train_steps(chosen, TASK, state, 6, ROWS)
+    program = jax.make_jaxpr(steps)(state).jaxpr
+    one_hot = lambda eqn: eqn.outvars and getattr(eqn.outvars[0].aval, "shape", ()) == (ROWS, 2, P)
+    made = [loops for eqn, loops in operations(program) if one_hot(eqn)]
+    assert made
+    assert set(made) == {()}
 
 
 def inner(eqn):
