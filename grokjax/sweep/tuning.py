@@ -19,6 +19,7 @@ ONE_BY_ONE = 8  # slots where lanes train one after another: calls are long, the
 MOST_ONE_BY_ONE = 64
 TRIAL_STEPS = 5
 GAIN = 1.15  # twice the slots must train so many times as fast to be worth their memory
+LONG_CALL = 1.0  # seconds, of which two look the same
 SWITCH = 1.5  # the other way of training must be so many times as fast; less may be noise
 OVERHEAD = 0.02  # of a call, for what does not depend on the number of its lanes
 # Of the host, without observers: 22 and 7 microseconds on a core of an Intel Xeon, 1,000 lanes.
@@ -175,9 +176,9 @@ class Trial:
         plan, shape = self.plan, (self.mesh.size, slots)
         # A budget that no lane spends: from then on it would cost nothing.
         on = devices.Devices(plan, self.mesh, slots, vectorize, max_steps=2**30)
-        first = Call(
+        call = Call(
             order=np.tile(np.arange(slots, dtype=np.int32), (self.mesh.size, 1)),
-            count=np.full(self.mesh.size, slots, np.int32),
+            count=np.zeros(self.mesh.size, np.int32),
             targets=np.zeros((*shape, 1), np.int32),
             lanes=np.resize(np.arange(len(plan)), shape),  # the first ones, over and over
             rows=self.rows,
@@ -189,15 +190,17 @@ class Trial:
         best = []
         for number in counts:
             on.set_state(empty)
-            on.admit(first)
+            call = call._replace(count=np.full(self.mesh.size, number, np.int32))
+            on.admit(call)
             taken = []
             for turn in range(1, 4):
                 targets = np.full((*shape, 1), turn * steps, np.int32)
-                count = np.full(self.mesh.size, number, np.int32)
                 jax.block_until_ready(on.state)
                 start = time.perf_counter()
-                jax.block_until_ready(on.train(first._replace(count=count, targets=targets)))
+                jax.block_until_ready(on.train(call._replace(targets=targets)))
                 taken.append(time.perf_counter() - start)
+                if turn == 2 and devices.from_first(taken[-1]) > LONG_CALL:
+                    break
             self.compiling = max(self.compiling, taken[0] - taken[1], on.compile_seconds)
             best.append(min(taken[1:]))
         if vectorize:
