@@ -14,7 +14,7 @@ its own, beside grokjax:
 For every program of a sweep the table says how long it took to compile; of the loop over training
 steps: kernels, scatters, sorts, the trip count, and choices between whole arrays of parameters;
 collective operations; the memory of a device, and what `sweep.tuning` predicts of it from the
-programs for fewer slots. The last
+program for half of the slots. The last
 column is a lane-step by the roofline: the kernels' bytes over the memory's bandwidth or the
 operations over the peak rate, whichever takes longer, and the launches. No device has run it.
 """
@@ -164,12 +164,8 @@ def predicted_bytes(case: Case, mesh: Any) -> int:
     """What `sweep.tuning` expects `SLOTS` slots to take, which has doubled them up to half."""
     from grokjax.sweep import devices, tuning
 
-    known = {
-        slots: devices.program_bytes(lowered(case, mesh, slots)[0]["train"].compile())
-        for slots in (SLOTS // 4, SLOTS // 2)
-    }
-    fixed, slot = tuning.memory_line(known)
-    return round(fixed + slot * SLOTS)
+    program = lowered(case, mesh, SLOTS // 2)[0]["train"].compile()
+    return round(SLOTS * tuning.slot_bytes({SLOTS // 2: devices.program_bytes(program)}))
 
 
 class Program:

@@ -545,16 +545,17 @@ def test_slots_side_by_side_double_while_it_pays_and_fits(trial, monkeypatch):
     pretend(monkeypatch, lambda slots, *_: max(slots, 4))  # four lanes fill the device
     assert choose() == 4
     room = lambda most: pretend(monkeypatch, lambda slots, *_: 1.0, memory=2 * most)
-    for most, expected in [(59, 1), (119, 1), (125, 7)]:  # of 119 bytes two might take twice 60
+    # Of 119 bytes two slots might take twice the 60 of one; of 120 they may be tried, and take 70.
+    for most, expected in [(59, 1), (119, 1), (120, 6), (129, 7)]:
         trial.program_bytes.clear()
         room(most)
         assert choose() == expected
 
 
-def test_memory_grows_in_a_line_with_the_slots():
-    assert tuning.memory_line({1: 60}) == (0, 60)
-    assert tuning.memory_line({1: 70, 4: 90, 2: 70}) == (50, 10)
-    assert tuning.memory_line({1: 70, 2: 60}) == (58, 1)  # no room is never unlimited
+def test_a_slot_takes_its_share_of_the_largest_program():
+    assert tuning.slot_bytes({1: 60}) == 60
+    assert tuning.slot_bytes({1: 20, 4: 80, 2: 70}) == 20
+    assert tuning.slot_bytes({2: 0}) == 1  # where a compiler does not say, no division by zero
 
 
 def test_what_lanes_side_by_side_take_is_what_their_program_takes(trial):

@@ -154,17 +154,16 @@ class Trial:
         """Slots that half of a device's memory has room for, at least 1 and no more than lanes.
 
         One after another they need room for their state. Side by side they need what the compiler
-        says of the programs for fewer slots, extrapolated.
+        says of the program for fewer of them, each its share.
         """
         room = MEMORY_SHARE * _memory(self.mesh)
         if vectorize:
-            fixed, slot = memory_line(self.program_bytes)
-            fits = (room - fixed) / slot
+            slot = slot_bytes(self.program_bytes)
         else:
             state = jax.tree.leaves(self.plan.state)
-            fits = room / sum(leaf.size * leaf.dtype.itemsize for leaf in state)
+            slot = sum(leaf.size * leaf.dtype.itemsize for leaf in state)
         # Hosts differ in memory.
-        return int(devices.from_first(min(self.most, max(1, int(fits)))))
+        return int(devices.from_first(min(self.most, max(1, int(room / slot)))))
 
     @property
     def rows(self) -> int:
@@ -225,16 +224,16 @@ class Trial:
         return call + SEND_SECONDS * lanes, READ_SECONDS * lanes
 
 
-def memory_line(program_bytes: Mapping[int, int]) -> tuple[float, float]:
-    """What programs take of a device's memory, `fixed + slot * slots` bytes: fixed, slot.
+def slot_bytes(program_bytes: Mapping[int, int]) -> float:
+    """What a slot takes of a device's memory: its share of the program for most slots.
+
+    Small programs say little: a compiler may keep all that they work on in faster memory.
 
     Args:
-      program_bytes: what was compiled, by slots; the two largest decide. A single one is taken to
-        be all slots, which errs on the safe side.
+      program_bytes: what was compiled, by slots.
     """
-    *_, (fewer, less), (more, most) = [(0, 0), *sorted(program_bytes.items())]
-    slot = max((most - less) / (more - fewer), 1.0)
-    return max(most - slot * more, 0.0), slot
+    slots, most = max(program_bytes.items())
+    return max(most / slots, 1.0)
 
 
 def _memory(mesh: Mesh) -> int:
