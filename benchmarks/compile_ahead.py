@@ -14,9 +14,9 @@ its own, beside grokjax:
 For every program of a sweep the table says how long it took to compile; of the loop over training
 steps: kernels, scatters, sorts, the trip count, and choices between whole arrays of parameters;
 collective operations; the memory of a device, and what `sweep.tuning` predicts of it from the
-program for half of the slots. The last
-column is a lane-step by the roofline: the kernels' bytes over the memory's bandwidth or the
-operations over the peak rate, whichever takes longer, and the launches. No device has run it.
+program for half of the slots. The last column is a lane-step by the roofline: the kernels' bytes
+over the memory's bandwidth or the operations over the peak rate, whichever takes longer, and the
+launches. No device has run it.
 """
 
 import itertools

@@ -426,6 +426,21 @@ def test_what_cannot_be_compiled_is_told_by_the_call_that_needs_it(monkeypatch):
         grokjax.run_sweep(*three_sizes(11), **ONE_BY_ONE)
 
 
+@pytest.mark.parametrize(
+    ("vectorize", "admits", "expected"),
+    [(False, True, 3), (False, False, 2), (True, True, 2), (True, False, 0)],
+)
+def test_a_sweep_compiles_only_what_its_lanes_still_need(vectorize, admits, expected, monkeypatch):
+    plan, mesh = planned(*three_sizes(11)), grokjax.lane_mesh(jax.devices()[:1])
+    begun = []
+    pool = type("Pool", (), {"submit": lambda _, work: begun.append(work)})
+    monkeypatch.setattr(on_devices, "_threads", pool)
+    on = on_devices.Devices(plan, mesh, 3, vectorize)
+    on.set_state(on_devices.empty_slots(plan, mesh, 3))
+    on.compile([] if vectorize else plan.rows[:1].tolist(), admits=admits)
+    assert len(begun) == expected
+
+
 def test_a_sweep_that_is_over_compiles_nothing_more(monkeypatch):
     plan = planned(*three_sizes(11))
     held, compiled = threading.Event(), []

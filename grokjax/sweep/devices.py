@@ -114,7 +114,7 @@ class Devices:
         """Puts a state of all slots, on the host, onto the devices."""
         self.state = put(self.mesh, state)
 
-    def compile(self, sizes: Iterable[int], steps: int = 0) -> None:
+    def compile(self, sizes: Iterable[int], steps: int = 0, *, admits: bool = True) -> None:
         """Begins to compile all programs for lanes of these padded sizes, several at once.
 
         Calls wait for their own programs. Several processes compile one program after another,
@@ -123,6 +123,7 @@ class Devices:
         Args:
           sizes: what training rows are padded to.
           steps: of a call, for lanes side by side.
+          admits: whether any lane is still to be admitted.
         """
         lanes = np.zeros((self.mesh.size, self.slots), int)
         number = self.measurements if self.vectorize else 1
@@ -134,10 +135,12 @@ class Devices:
             rows=0,
             steps=steps,
         )
-        self._begin("admit", programs.admit.lower(*self._admission(call)))
-        order, count = put(self.mesh, (call.order.ravel(), call.count))
-        trained = put(self.mesh, np.zeros(lanes.size, bool))
-        self._begin("measure", programs.measure.lower(*self._measurement(order, count, trained)))
+        if admits:
+            self._begin("admit", programs.admit.lower(*self._admission(call)))
+        if admits or not self.vectorize:
+            seats = (call.order.ravel(), call.count, np.zeros(lanes.size, bool))
+            measurement = self._measurement(*put(self.mesh, seats))
+            self._begin("measure", programs.measure.lower(*measurement))
         for rows in sizes:
             program, arguments, static = self._training(call._replace(rows=rows))
             self._begin(rows, program.lower(*arguments, **static))
@@ -185,7 +188,10 @@ class Devices:
         self._wait_for(call.rows)
         program, arguments, static = self._training(call)
         self.state, told = program(*arguments, **static)
-        return told if self.vectorize else self._measure(*self._put_seats(call), told)
+        if self.vectorize:
+            return told
+        order, count = arguments[4:6]
+        return self._measure(order, count, told)
 
     def _training(self, call: Call) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
         """The program that trains the lanes of a call, its arguments, and the static ones."""

@@ -188,7 +188,7 @@ def _train(
     ) as on:
         on.set_state(state)
         # Side by side nobody knows yet which padded sizes will be the largest of a call.
-        on.compile([] if layout.vectorize else schedule.sizes())
+        on.compile([] if layout.vectorize else schedule.sizes(), admits=bool(schedule.queue))
         loop.run(
             plan, on, schedule, ledger, store, observers, stopping,
             pending=pending, carried=opened.carried, checkpoint_every=checkpoint_every,
