@@ -1,8 +1,9 @@
 """The decoder-only Transformer of the grokking literature."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -124,7 +125,10 @@ class Transformer(TokenNetwork):
 
 
 class _Network(nn.Module):
-    """The positions are a list of float[B, D]: stacking and slicing them costs a tenth of a step.
+    """The stream is a list of positions, float[B, D] each.
+
+    What a layer does to each position alone is evaluated once, with their rows in one array; only
+    attention takes them apart. Kept in one array throughout, they would cost a CPU a tenth more.
 
     Where there are more rows than tokens, what depends on one token and its position only is
     evaluated once for each token. That is the input of attention in the first layer and, since
@@ -147,34 +151,34 @@ class _Network(nn.Module):
             keys = jax.random.split(key, (model.layers, len(columns)))
         for layer in range(model.layers):
             block = _Block(model, name=f"block_{layer}")
-            query, k, v = map(list, zip(*map(block.project, x), strict=True))
-            # The first position attends to itself alone, so its query is never computed.
-            first = block.mix(x[0], v[0])
-            update = block.feed_forward(first)
+            pooled = model.readout == "last" and layer == model.layers - 1
+            seen = _together(block.see, x)
+            k, v = _together(block.key_value_of, seen)
+            # The first position attends to itself alone: of its rows none is given for a query.
+            query = [None, *_together(block.query, [seen[0][:0], *seen[1:]])[1:]]
+            stream, attention = [x[0]], [v[0]]
             if layer == 0:
-                first, update = lookups[0][1]((first, update))
-                tables = zip(x, query, k, v, strict=True)
+                tables = zip(x, seen, query, k, v, strict=True)
                 rows = [look_up(at) for (_, look_up), at in zip(lookups, tables, strict=True)]
-                x, query, k, v = map(list, zip(*rows, strict=True))
-            if model.readout == "last" and layer == model.layers - 1:
+                x, seen, query, k, v = map(list, zip(*rows, strict=True))
+            if pooled:
                 followed = [*real[1:], jnp.zeros_like(real[0])]
                 last = [here & ~after for here, after in zip(real, followed, strict=True)]
-                a = block.attend(_masked_sum(last, query), k, v, real)
-                h = [block.mix(_masked_sum(last, x), a)]
-                updates = [block.feed_forward(h[0])]
+                stream = [_masked_sum(last, x)]
+                attention = [block.attend(block.query(_masked_sum(last, seen)), k, v, real)]
             else:
-                h, updates = [first], [update]
                 for i in range(1, len(columns)):
-                    itself = jnp.ones_like(real[i])
-                    a = block.attend(query[i], k[: i + 1], v[: i + 1], [*real[:i], itself])
-                    h.append(block.mix(x[i], a))
-                    updates.append(block.feed_forward(h[i]))
+                    visible = [*real[:i], jnp.ones_like(real[i])]
+                    stream.append(x[i])
+                    attention.append(block.attend(query[i], k[: i + 1], v[: i + 1], visible))
+            h, updates = _together(block.mix, stream, attention)
+            if layer == 0 and not pooled:
+                h[0], updates[0] = lookups[0][1]((h[0], updates[0]))
             masks = keys[layer][: len(h)]
             updates = [drop(mask, u, rate) for mask, u in zip(masks, updates, strict=True)]
-            x = [block.close(*pair) for pair in zip(h, updates, strict=True)]
+            x = _together(block.close, h, updates)
         if model.norm == "pre":
-            norm = _layer_norm("final_norm")
-            x = [norm(one) for one in x]
+            x = _together(_LayerNorm(name="final_norm"), x)
         if model.readout == "mean":
             count = jnp.sum(jnp.stack(real), axis=0).astype(jnp.float32)
             x = [_masked_sum(real, x) / jnp.maximum(count, 1.0)[:, None]]
@@ -199,7 +203,7 @@ class _Network(nn.Module):
 
 
 class _Block(nn.Module):
-    """The parts of a layer, each a function of one position, or of a query and what it sees."""
+    """The parts of a layer, each a function of rows, or of a query's rows and what they see."""
 
     model: Transformer
 
@@ -212,53 +216,73 @@ class _Block(nn.Module):
         self.out = linear(width, width, bias=False)
         self.expand = linear(width, hidden, bias=False)
         self.contract = linear(hidden, width, bias=False)
-        self.norm_attention = _layer_norm()
-        self.norm_feed_forward = _layer_norm()
+        self.norm_attention = _LayerNorm()
+        self.norm_feed_forward = _LayerNorm()
 
-    def project(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Query, key and value of a position."""
-        if self.model.norm == "pre":
-            x = self.norm_attention(x)
-        key, value = jnp.split(self.key_value(x), 2, axis=-1)
-        return self.query(x), key, value
+    def see(self, x: jax.Array) -> jax.Array:
+        """What attention sees of the stream."""
+        return self.norm_attention(x) if self.model.norm == "pre" else x
+
+    def key_value_of(self, seen: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Keys and values."""
+        key, value = jnp.split(self.key_value(seen), 2, axis=-1)
+        return key, value
 
     def attend(self, query: jax.Array, keys: Any, values: Any, visible: Any) -> jax.Array:
         """The values, weighed by softmax over the visible keys, in each head: float[B, D]."""
         heads = self.model.heads
         split = lambda x: x.reshape(-1, heads, x.shape[-1] // heads)
-        scores = [jnp.sum(split(query) * split(key), axis=-1) for key in keys]
         scale = math.sqrt(self.model.width // heads)
         # Finite, or rows of nothing but padding would be NaN.
-        hidden = jnp.where(jnp.stack(visible)[..., None], jnp.stack(scores) / scale, -1e30)
-        weights = jax.nn.softmax(hidden, axis=0)
-        mixed = [w[..., None] * split(v) for w, v in zip(weights, values, strict=True)]
+        scores = [
+            jnp.where(see[:, None], jnp.sum(split(query) * split(key), axis=-1) / scale, -1e30)
+            for key, see in zip(keys, visible, strict=True)
+        ]
+        highest = jax.lax.stop_gradient(functools.reduce(jnp.maximum, scores))
+        weights = [jnp.exp(score - highest) for score in scores]
+        total = sum(weights[1:], weights[0])
+        mixed = [(w / total)[..., None] * split(v) for w, v in zip(weights, values, strict=True)]
         return sum(mixed[1:], mixed[0]).reshape(query.shape)
 
-    def mix(self, x: jax.Array, attention: jax.Array) -> jax.Array:
-        """The stream after attention."""
+    def mix(self, x: jax.Array, attention: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The stream after attention, and what the feed-forward adds to it."""
         h = x + self.out(attention)
-        return h if self.model.norm == "pre" else self.norm_attention(h)
-
-    def feed_forward(self, h: jax.Array) -> jax.Array:
-        """What the feed-forward adds to the stream."""
-        if self.model.norm == "pre":
-            h = self.norm_feed_forward(h)
-        return self.contract(nn.relu(self.expand(h)))
+        if self.model.norm == "post":
+            h = self.norm_attention(h)
+        normalized = self.norm_feed_forward(h) if self.model.norm == "pre" else h
+        return h, self.contract(nn.relu(self.expand(normalized)))
 
     def close(self, h: jax.Array, update: jax.Array) -> jax.Array:
         """The stream after the layer."""
         return h + update if self.model.norm == "pre" else self.norm_feed_forward(h + update)
 
 
+class _LayerNorm(nn.Module):
+    """LayerNorm of rows, as `nn.LayerNorm`, in an order that a GPU's compiler makes one kernel of.
+
+    In two passes: the mean of squares less the squared mean loses digits.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        centred = x - jnp.mean(x, axis=-1, keepdims=True)
+        variance = jnp.mean(centred * centred, axis=-1, keepdims=True)
+        return centred * jax.lax.rsqrt(variance + 1e-5) * scale[None] + bias[None]
+
+
+def _together(f: Callable[..., Any], *positions: list[jax.Array]) -> Any:
+    """The values of a function of rows at each position, from one evaluation for all of them."""
+    ends = np.cumsum([len(rows) for rows in positions[0]])[:-1]
+    values = f(*map(jnp.concatenate, positions))
+    return jax.tree.map(lambda value: jnp.split(value, ends), values)
+
+
 def _masked_sum(masks: list[jax.Array], values: list[jax.Array]) -> jax.Array:
     """The sum over positions of those values, float[B, D], whose masks, bool[B], are true."""
     kept = [jnp.where(mask[:, None], x, 0.0) for mask, x in zip(masks, values, strict=True)]
     return sum(kept[1:], kept[0])
-
-
-def _layer_norm(name: str | None = None) -> nn.LayerNorm:
-    # In two passes: the mean of squares less the squared mean loses digits.
-    return nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, name=name)
 
 
 def _sequence(model: Transformer, tokens: jax.Array) -> list[jax.Array]:
