@@ -142,16 +142,13 @@ BASELINES = {
 
 
 # The task of each scale is one on which AdamW as published memorizes first and groks in the end.
-@experiment(
-    medium={
-        "alpha": 0.65, "trials": 16, "tuning_seeds": 3, "seeds": 24, "tuning_steps": 800,
-        "max_steps": 2500, "eval_every": 5,
-    },
-    paper={
-        "p": 97, "width": 500, "alpha": 0.4, "trials": 200, "tuning_seeds": 5, "seeds": 240,
-        "tuning_steps": 5000, "max_steps": 20_000, "eval_every": 5,
-    },
-)  # fmt: skip
+@experiment(medium={
+    "alpha": 0.65, "trials": 16, "tuning_seeds": 3, "seeds": 24, "tuning_steps": 800,
+    "max_steps": 2500, "eval_every": 5,
+}, paper={
+    "p": 97, "width": 500, "alpha": 0.4, "trials": 200, "tuning_seeds": 5, "seeds": 240,
+    "tuning_steps": 5000, "max_steps": 20_000, "eval_every": 5,
+})  # fmt: skip
 def accelerators(
     study: Study,
     *,

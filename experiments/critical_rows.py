@@ -55,17 +55,14 @@ class Fit(NamedTuple):
     scatter: float
 
 
-@experiment(
-    medium={
-        "moduli": (11, 13, 17, 19, 23, 29, 31, 37, 47, 59), "seeds": 6,
-        "ratios": (2.0, 2.2, 2.4, 2.6, 2.8, 3.0, 3.3, 3.6, 4.0),
-    },
-    paper={
-        "moduli": (11, 17, 23, 31, 43, 59, 79, 97, 127, 157, 199), "width": 500, "seeds": 20,
-        "ratios": tuple(np.geomspace(1.6, 4.2, 16).round(2).tolist()),
-        "budgets": (300, 1000, 3000, 10_000), "eval_every": 20,
-    },
-)  # fmt: skip
+@experiment(medium={
+    "moduli": (11, 13, 17, 19, 23, 29, 31, 37, 47, 59), "seeds": 6,
+    "ratios": (2.0, 2.2, 2.4, 2.6, 2.8, 3.0, 3.3, 3.6, 4.0),
+}, paper={
+    "moduli": (11, 17, 23, 31, 43, 59, 79, 97, 127, 157, 199), "width": 500, "seeds": 20,
+    "ratios": tuple(np.geomspace(1.6, 4.2, 16).round(2).tolist()),
+    "budgets": (300, 1000, 3000, 10_000), "eval_every": 20,
+})  # fmt: skip
 def critical_rows(
     study: Study,
     *,
@@ -81,12 +78,9 @@ def critical_rows(
     """The critical number of rows of several moduli and budgets, beside p log p.
 
     Args:
-      moduli: values of p.
       ratios: training rows that are tried, in units of p log p; at most 95 % of the table.
       seeds: networks of each p and ratio, each with a seed of its own.
       budgets: training steps within which a network has to grok.
-      learning_rate: of AdamW.
-      weight_decay: of AdamW.
 
     Returns:
       All networks, with the column `p`.

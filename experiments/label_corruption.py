@@ -15,7 +15,6 @@ concentrated hold what was memorized: without them, corrupted rows get their tru
 test accuracy survives.
 """
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -46,13 +45,11 @@ TENTHS = tuple(np.linspace(0.1, 0.9, 17).round(2).tolist())
 
 
 # The grids, the steps and the one seed of the paper scale are those of the authors' scripts.
-@experiment(
-    paper={
-        "p": 97, "width": 500, "alphas": TENTHS, "fractions": TENTHS,
-        "weight_decays": (0, 5, 15, 20), "dropouts": (0.3, 0.6, 0.9), "example": (0.5, 0.35),
-        "max_steps": 2000, "eval_every": 20,
-    },
-)  # fmt: skip
+@experiment(paper={
+    "p": 97, "width": 500, "alphas": TENTHS, "fractions": TENTHS,
+    "weight_decays": (0, 5, 15, 20), "dropouts": (0.3, 0.6, 0.9), "example": (0.5, 0.35),
+    "max_steps": 2000, "eval_every": 20,
+})  # fmt: skip
 def label_corruption(
     study: Study,
     *,
@@ -81,22 +78,20 @@ def label_corruption(
       The networks of the phase diagrams. The examples are the result in `output/examples`, with the
       variable `pruned` [lane, order, removed, group].
     """
-    recipe, rates = adamw(p, width, measures=(measures.corruption,))
-    model: Any = recipe.model
-    models = [dataclasses.replace(model, dropout=x) for x in dict.fromkeys((0.0, *dropouts))]
+    trainings = {x: adamw(p, width, x, measures=(measures.corruption,)) for x in (0.0, *dropouts)}
+    recipe, rates = trainings[0.0]
     task = tasks.modular_addition(p)
     alpha, fraction = example
     tasks.num_train_rows(task, alpha)  # refused now rather than after the diagrams
     grid = lambda **columns: grokjax.grid(**rates | columns, seed=range(seeds))
     options: dict[str, Any] = {"max_steps": max_steps, "stop": None}
     with study.sweeps({"phases": draw_phases}, print_phases) as sweeps:
-        for model in models:
-            decays = 0.0 if model.dropout else weight_decays
+        for dropout, (regularized, _) in trainings.items():
+            decays = 0.0 if dropout else weight_decays
             sweeps.run(
-                dataclasses.replace(recipe, model=model), task,
-                grid(weight_decay=decays, label_noise=fractions, alpha=alphas),
-                columns={"dropout": model.dropout, "regularizer": regularizers},
-                checkpoints=f"dropout_{model.dropout:g}", eval_every=max_steps,
+                regularized, task, grid(weight_decay=decays, label_noise=fractions, alpha=alphas),
+                columns={"dropout": dropout, "regularizer": regularizers},
+                checkpoints=f"dropout_{dropout:g}", eval_every=max_steps,
                 keep_params="none", **options,
             )  # fmt: skip
     lanes = grid(weight_decay=weight_decays, label_noise=fraction, alpha=alpha)
@@ -123,8 +118,8 @@ def phase_table(result: grokjax.SweepResult) -> xarray.DataArray:
     """
     accuracies = ("test_accuracy", "memorized", "uncorrupted_accuracy")
     last = {f"final_{name}": result.final(name).drop_vars("step") for name in accuracies}
-    lanes = grokjax.SweepResult(result.dataset.assign(last))
-    middle = lanes.table(["regularizer", "label_noise", "alpha", "seed"])[list(last)].median("seed")
+    table = result.assign(**last).table(["regularizer", "label_noise", "alpha", "seed"])
+    middle = table[list(last)].median("seed")
     test, memorized, uncorrupted = (middle[name] for name in last)
     phases = measures.corruption_phase(test, memorized, uncorrupted)
     return test.copy(data=phases).rename("phase")
@@ -157,8 +152,8 @@ def prune(result: grokjax.SweepResult) -> grokjax.SweepResult:
 
     each = [accuracies(x.params, result.split(lane)) for lane, x in enumerate(networks)]
     dims = ("lane", "order", "removed", "group")
-    pruned = dims, np.stack(each), {"long_name": "accuracy without some neurons"}
-    return dataclasses.replace(result, dataset=result.dataset.assign(pruned=pruned))
+    attributes = {"long_name": "accuracy without some neurons"}
+    return result.assign(pruned=(dims, np.stack(each), attributes))
 
 
 def draw_phases(result: grokjax.SweepResult) -> "plotting.Figure":
@@ -172,11 +167,9 @@ def draw_phases(result: grokjax.SweepResult) -> "plotting.Figure":
     def draw_diagram(lanes: grokjax.SweepResult, ax: Any) -> None:
         cells = table.sel(regularizer=lanes.dataset.regularizer.values[0])
         numbers = cells.copy(data=[[place.get(x, np.nan) for x in row] for row in cells.values])
-        ylabel = r"corrupted fraction $\xi$"
-        plotting.heatmap(numbers, ax, xlabel=plotting.ALPHA, ylabel=ylabel, colorbar=False)
-        ax.collections[-1].set(
-            cmap=colours, clim=(-0.5, len(PHASES) - 0.5), edgecolor="white", linewidth=0.4
-        )
+        plotting.heatmap(numbers, ax, ylabel=r"corrupted fraction $\xi$", colorbar=False)
+        limits = (-0.5, len(PHASES) - 0.5)
+        ax.collections[-1].set(cmap=colours, clim=limits, edgecolor="white", linewidth=0.4)
         for phase in PHASES:
             if phase in table:
                 ax.fill([], [], color=PHASES[phase], label=phase)
@@ -199,10 +192,10 @@ def draw_examples(result: grokjax.SweepResult) -> "plotting.Figure":
         above.set_title(f"weight decay {decay:g}")
         pruned = lanes.pruned.median("lane").values
         removed = np.linspace(0, 1, pruned.shape[1])
-        for order, line in enumerate((plotting.TEST, plotting.TRAIN)):
+        lines = {"lowest": plotting.TEST, "highest": plotting.TRAIN}
+        for curves, (first, line) in zip(pruned, lines.items(), strict=True):
             for i in range(len(GROUPS)):
-                below.plot(removed, pruned[order, :, i], color=plotting.PALETTE[i], **line)
-            first = ("lowest", "highest")[order]
+                below.plot(removed, curves[:, i], color=plotting.PALETTE[i], **line)
             below.plot([], [], color=plotting.GREY, label=f"{first} IPR removed first", **line)
         plotting.chance_line(below, dataset.attrs["chance"])
         below.set(xlabel="neurons removed", ylim=(-0.03, 1.03), xticks=(0, 0.5, 1))
@@ -218,16 +211,13 @@ def print_phases(result: grokjax.SweepResult) -> None:
     """How many cells of each diagram are in each phase."""
     table = phase_table(result)
     diagrams = [name.removeprefix("weight ") for name in table.regularizer.values.tolist()]
-    phases = [*PHASES, ""] if "" in table else PHASES
-    print_table(
-        f"{result.dataset.attrs['task']}, AdamW: cells of alpha and xi in each phase, of "
-        f"{table.sizes['alpha'] * table.sizes['label_noise']}",
-        ("", *(name.replace(" ", "\n") for name in diagrams)),
-        [
-            (phase or "not trained", *((cells == phase).sum() for cells in table.values))
-            for phase in phases
-        ],
-    )
+    task, size = result.dataset.attrs["task"], table.sizes["alpha"] * table.sizes["label_noise"]
+    title = f"{task}, AdamW: cells of alpha and xi in each phase, of {size}"
+    rows = [
+        (phase or "not trained", *((cells == phase).sum() for cells in table.values))
+        for phase in ([*PHASES, ""] if "" in table else PHASES)
+    ]
+    print_table(title, ("", *(name.replace(" ", "\n") for name in diagrams)), rows)
 
 
 def print_pruning(result: grokjax.SweepResult) -> None:
@@ -239,14 +229,12 @@ def print_pruning(result: grokjax.SweepResult) -> None:
         share = np.linspace(0, 1, len(middle))
         for i in (0, int(np.nanargmax(middle[:, -1]))):
             rows.append((decay, f"{share[i]:.0%}", *(f"{x:.2f}" for x in middle[i])))
-    print_table(
+    title = (
         f"alpha {alpha:g}, xi {fraction:g}: all neurons, and without the share of lowest IPR that "
-        "leaves most corrupted rows right",
-        ("weight\ndecay", "removed", *(group.replace(": ", ":\n") for group in GROUPS)),
-        rows,
-        left=0,
-        sections=True,
+        "leaves most corrupted rows right"
     )
+    headings = ("weight\ndecay", "removed", *(group.replace(": ", ":\n") for group in GROUPS))
+    print_table(title, headings, rows, left=0, sections=True)
 
 
 if __name__ == "__main__":

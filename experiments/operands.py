@@ -16,11 +16,9 @@ are learned from 80 % of their table in 2e3 steps, nearly from 60 %, and two not
 pairs do not help three operands there.
 
 Tables of four and five operands are sampled: alpha is the fraction of the whole table, and the test
-rows are `tests_per_train` times as many as the training rows, 3 in the text of the report and 9 in
-its code.
+rows are `tests_per_train` times the training rows: 3 in the report's text, 9 in its code.
 """
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -60,12 +58,10 @@ FIGURES = {
 }
 
 
-@experiment(
-    paper={
-        "figures": ("5", "6", "7", "8"), "p": 31, "width": 128, "layers": 2, "seeds": 3,
-        "learning_rate": 1e-3, "max_steps": 100_000, "batch_size": 512,
-    },
-)  # fmt: skip
+@experiment(paper={
+    "figures": ("5", "6", "7", "8"), "p": 31, "width": 128, "layers": 2, "seeds": 3,
+    "learning_rate": 1e-3, "max_steps": 100_000, "batch_size": 512,
+})  # fmt: skip
 def operands(
     study: Study,
     *,
@@ -79,7 +75,7 @@ def operands(
     batch_size: int = 256,
     tests_per_train: Positive = 3.0,
 ) -> dict[str, grokjax.SweepResult]:
-    """Sums of two to five operands by a Transformer.
+    """Sums of two to five operands by a Transformer: a result for each figure, by its number.
 
     Args:
       figures: of the report, any of 5, 6, 7, 8.
@@ -88,10 +84,6 @@ def operands(
       learning_rate: of AdamW, after a warmup of 10 steps.
       batch_size: rows of a step.
       tests_per_train: test rows for each training row, where the table has more.
-
-    Returns:
-      The networks of each figure, with the columns `operands` and `extra`: what was trained on as
-      well.
     """
     model = models.Transformer(p, width=width, layers=layers)
     recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=batch_size)
@@ -141,7 +133,7 @@ def with_kinds(result: grokjax.SweepResult) -> grokjax.SweepResult:
     for terms, extra, alpha, decay, dropout in zip(*columns, strict=True):
         title = f"K = {terms}, $\\alpha$ = {100 * alpha:g} %" + (f" + {extra}" if extra else "")
         titles.append(title + (f"\ndecay {decay:g}, dropout {dropout:g}" if varies else ""))
-    return dataclasses.replace(result, dataset=dataset.assign_coords(kind=("lane", titles)))
+    return result.assign_coords(kind=("lane", titles))
 
 
 def findings(result: grokjax.SweepResult) -> xarray.Dataset:
@@ -149,44 +141,35 @@ def findings(result: grokjax.SweepResult) -> xarray.Dataset:
 
     Returns:
       `memorized` and `grokked`, steps; `train at half`, training accuracy when half of the test
-      rows are right; `best test`, accuracy; `fall`, the largest of test accuracy below what it has
-      been before.
+      rows are right; `best test`, accuracy; `fall`, the most that test accuracy fell.
     """
     dataset = result.dataset
     test = dataset.test_accuracy
     half = test >= 0.5
     best = np.fmax.accumulate(test.values, axis=1)
     at_half = dataset.train_accuracy.isel(time=half.argmax("time")).where(half.any("time"))
-    return xarray.Dataset(
-        {
-            "memorized": dataset.memorization_step,
-            "grokked": dataset.grokking_step,
-            "train at half": at_half,
-            "best test": test.max("time"),
-            "fall": (best - test).max("time"),
-        }
-    ).reset_coords(drop=True)
+    numbers = {
+        "memorized": dataset.memorization_step,
+        "grokked": dataset.grokking_step,
+        "train at half": at_half,
+        "best test": test.max("time"),
+        "fall": (best - test).max("time"),
+    }
+    return xarray.Dataset(numbers).reset_coords(drop=True)
 
 
 def draw_steps(result: grokjax.SweepResult) -> "plotting.Figure":
     """Steps to memorize and to generalize against alpha, a panel for each number of operands."""
     steps = {"memorization_step": "memorized", "grokking_step": "generalized"}
-    return plotting.group_panels(
-        result,
-        "operands",
-        lambda lanes, ax: plotting.step_against(lanes, steps, "alpha", ax, legend=False),
-        size=(3.4, 2.7),
-    )
+    panel = lambda lanes, ax: plotting.step_against(lanes, steps, "alpha", ax, legend=False)
+    return plotting.group_panels(result, "operands", panel, size=(3.4, 2.7))
 
 
 def draw_accuracies(result: grokjax.SweepResult) -> "plotting.Figure":
     """Training and test accuracy against the step, a panel for each kind of network."""
     names = ("train_accuracy", "test_accuracy")
-    return plotting.group_panels(
-        with_kinds(result),
-        "kind",
-        lambda lanes, ax: plotting.curves(lanes, names, ax, ylabel="accuracy", legend=False),
-    )
+    panel = lambda lanes, ax: plotting.curves(lanes, names, ax, ylabel="accuracy", legend=False)
+    return plotting.group_panels(with_kinds(result), "kind", panel)
 
 
 def print_findings(result: grokjax.SweepResult) -> None:

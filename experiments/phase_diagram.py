@@ -31,19 +31,16 @@ AXES = {"weight_decay": "weight decay", "label_noise": r"label noise $\xi$"}
 BOUNDARY = "#D55E00"
 
 
-@experiment(
-    medium={
-        "alphas": tuple(np.linspace(0.25, 0.95, 15).round(2).tolist()),
-        "weight_decays": tuple(np.geomspace(0.1, 25.6, 9).round(1).tolist()),
-        "label_noises": (0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3), "seeds": 8, "max_steps": 1500,
-    },
-    paper={
-        "p": 97, "width": 500, "alphas": tuple(np.linspace(0.1, 0.9, 17).round(2).tolist()),
-        "weight_decays": tuple(np.geomspace(0.1, 25.6, 17).round(3).tolist()),
-        "label_noises": (0, *np.linspace(0.05, 0.8, 16).round(2).tolist()), "seeds": 20,
-        "max_steps": 20_000, "eval_every": 20,
-    },
-)  # fmt: skip
+@experiment(medium={
+    "alphas": tuple(np.linspace(0.25, 0.95, 15).round(2).tolist()),
+    "weight_decays": tuple(np.geomspace(0.1, 25.6, 9).round(1).tolist()),
+    "label_noises": (0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3), "seeds": 8, "max_steps": 1500,
+}, paper={
+    "p": 97, "width": 500, "alphas": tuple(np.linspace(0.1, 0.9, 17).round(2).tolist()),
+    "weight_decays": tuple(np.geomspace(0.1, 25.6, 17).round(3).tolist()),
+    "label_noises": (0, *np.linspace(0.05, 0.8, 16).round(2).tolist()), "seeds": 20,
+    "max_steps": 20_000, "eval_every": 20,
+})  # fmt: skip
 def phase_diagram(
     study: Study,
     *,

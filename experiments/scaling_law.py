@@ -42,17 +42,14 @@ DROPPED: Any = {"color": "#D55E00", "linewidth": 1.3, "linestyle": (0, (4, 1.5))
 PAPER: Any = {"color": "#777777", "linewidth": 1, "linestyle": (0, (1, 1.5)), "zorder": 1}
 
 
-@experiment(
-    medium={
-        "p": 29, "widths": (48, 96, 192, 384), "alphas": (0.45, 0.5, 0.6, 0.7, 0.8),
-        "weight_decays": (0.25, 0.5, 1, 2), "seeds": 2,
-    },
-    paper={
-        "p": 97, "widths": (128, 256, 512, 1024, 2048), "alphas": (0.25, 0.3, 0.4, 0.55, 0.75),
-        "weight_decays": (0.25, 0.5, 1, 2), "learning_rates": (1e-3, 2e-3, 4e-3, 8e-3, 16e-3),
-        "seeds": 6, "max_steps": 20_000, "eval_every": 20,
-    },
-)  # fmt: skip
+@experiment(medium={
+    "p": 29, "widths": (48, 96, 192, 384), "alphas": (0.45, 0.5, 0.6, 0.7, 0.8),
+    "weight_decays": (0.25, 0.5, 1, 2), "seeds": 2,
+}, paper={
+    "p": 97, "widths": (128, 256, 512, 1024, 2048), "alphas": (0.25, 0.3, 0.4, 0.55, 0.75),
+    "weight_decays": (0.25, 0.5, 1, 2), "learning_rates": (1e-3, 2e-3, 4e-3, 8e-3, 16e-3),
+    "seeds": 6, "max_steps": 20_000, "eval_every": 20,
+})  # fmt: skip
 def scaling_law(
     study: Study,
     *,

@@ -662,6 +662,10 @@ def test_a_number_has_the_digits_that_count(x, text):
     assert command.number(x) == text
 
 
+def test_what_is_no_number_can_have_another_name():
+    assert [command.number(x, "never") for x in (np.nan, np.inf, 5)] == ["never", "never", "5"]
+
+
 def test_a_spread_is_a_median_between_extremes():
     assert command.spread([3.0, 1.0, np.nan, 2.0]) == "2 (1 to 3)"
     assert command.spread([1000, 3000, 2000], lines=True) == "2,000\n1,000-3,000"

@@ -1,14 +1,12 @@
 """The experiments of data efficiency at a size that takes seconds: numbers, files, redrawing."""
 
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
 import xarray
 
 import grokjax
-from experiments.data_efficiency.common import transformer
+from experiments.common import transformer
 from experiments.data_efficiency.settings import (
     best_accuracies,
     build_settings,
@@ -19,7 +17,6 @@ from experiments.data_efficiency.settings import (
 from experiments.data_efficiency.weight_decay import draw as draw_rollbacks
 from experiments.data_efficiency.weight_decay import weight_decay, with_rollbacks
 from grokjax import models, tasks, train
-from grokjax.command import Study
 
 P = 7
 PAPER = settings.values_at("paper", {})
@@ -40,7 +37,7 @@ PANELS = [
 @pytest.mark.parametrize(("scale", "family", "name"), PANELS)
 def test_every_setting_can_be_trained(scale, family, name):
     """Traced only: names of all columns, and shapes through a training step."""
-    model = transformer(Study("", scale, Path(), None, False), P)
+    model = transformer(P, scale)
     _, recipe, columns = paper_settings(model)[family][name]
     task = tasks.modular_addition(P)
     table = train.check_lanes(recipe, task, grokjax.grid(alpha=0.5, warmup=10, **columns))
@@ -99,7 +96,8 @@ def test_settings_differ_in_what_they_name(tmp_path):
         checkpoints=tmp_path / "checkpoints",
         progress=False,
     )
-    best = best_accuracies(result)
+    alphas, best = best_accuracies(result)
+    assert alphas.tolist() == [0.5, 0.9]
     assert list(best) == ["learning rate 0.001", "decay 1 to zero"]
     assert all(values.shape == (2, 2) for values in best.values())
     one = result.dataset.isel(lane=5)  # decay to zero, alpha 0.5, seed 1
@@ -138,7 +136,7 @@ def test_settings_that_are_finished_survive_an_interruption(interrupt, tmp_path,
             names=("low_rate", "decay_to_zero"), p=P, alphas=(0.5, 0.9), seeds=2, max_steps=20,
             eval_every=10, output=tmp_path, progress=False,
         )  # fmt: skip
-    best = best_accuracies(grokjax.load_result(tmp_path / "regularizers"))
+    _, best = best_accuracies(grokjax.load_result(tmp_path / "regularizers"))
     assert list(best) == ["learning rate 0.001", "decay 1 to zero"]
     assert [np.isnan(values).sum(axis=1).tolist() for values in best.values()] == [[0, 0], [0, 2]]
     assert (tmp_path / "regularizers" / "regularizers.png").exists()

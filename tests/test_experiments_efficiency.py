@@ -8,8 +8,7 @@ import pytest
 import xarray
 
 import grokjax
-from experiments.common import cells
-from experiments.efficiency.common import Network, networks_for
+from experiments.common import Network, cells, mean_interval, networks_for
 from experiments.efficiency.critical_alpha import critical_alpha, joined, print_searches
 from experiments.efficiency.mixture import mixture
 from experiments.efficiency.norms import (
@@ -17,7 +16,6 @@ from experiments.efficiency.norms import (
     crossing,
     curves,
     growth,
-    mean_interval,
     norm_at,
     norms,
 )
@@ -189,7 +187,7 @@ def test_the_mixture_refuses_networks_that_are_not_trained(tmp_path):
 @pytest.fixture(scope="module")
 def trained_norms(folder):
     return norms(
-        p=P, alphas=(0.2, 0.5, 0.85), decays=(0.5, 2.0), seeds=2, max_steps=400, logit=10.0,
+        p=P, alphas=(0.2, 0.5, 0.85), decays=(0.5, 2.0), seeds=2, max_steps=400,
         output=folder / "norms", progress=False,
     )  # fmt: skip
 
@@ -378,7 +376,9 @@ def test_searches_that_were_not_begun_are_nan_and_not_printed(capsys):
 def test_cells_have_a_row_for_each_number_and_nan_where_lanes_are_missing():
     columns = {"name": ["b", "b", "b", "a", "b"], "row": [0.5, 0.3, 0.5, 0.3, 0.7]}
     coords = {name: ("lane", column) for name, column in columns.items()}
-    table = cells(xarray.DataArray([1.0, 2.0, 3.0, 4.0, 5.0], coords, ["lane"]), "name", "row")
+    values = xarray.DataArray([1.0, 2.0, 3.0, 4.0, 5.0], coords, ["lane"])
+    rows, table = cells(values, "name", "row")
+    assert rows.tolist() == [0.3, 0.5, 0.7]
     assert list(table) == ["b", "a"]
     np.testing.assert_array_equal(table["b"], [[2, np.nan], [1, 3], [5, np.nan]])
     np.testing.assert_array_equal(table["a"], [[4], [np.nan], [np.nan]])

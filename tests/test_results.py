@@ -182,6 +182,33 @@ def test_table_refuses():
         SweepResult(make(zipped)).table()
 
 
+# Further variables and columns
+
+
+def test_assign_adds_variables_and_keeps_everything_else():
+    result = SweepResult(make(), make_params())
+    peak = result.dataset.test_accuracy.max("time")
+    more = result.assign(peak=peak, number=("lane", np.arange(LANES)))
+    np.testing.assert_array_equal(more.dataset.peak, peak)
+    assert more.dataset.number.dims == ("lane",)
+    assert "peak" not in result.dataset
+    assert more.params is result.params
+    assert more.dataset.drop_vars(["peak", "number"]).identical(result.dataset)
+
+
+def test_assign_coords_adds_columns_that_groups_are_made_of():
+    result = SweepResult(make()).assign_coords(width=("lane", [16, 64] * (LANES // 2)))
+    groups = result.groups("width")
+    assert [width for width, _ in groups] == [16, 64]
+    assert all(lanes.dataset.sizes["lane"] == LANES // 2 for _, lanes in groups)
+
+
+@pytest.mark.parametrize("method", ["assign", "assign_coords"])
+def test_what_does_not_fit_the_lanes_is_refused(method):
+    with pytest.raises(ValueError, match="dimension 'lane'"):
+        getattr(SweepResult(make()), method)(width=("lane", [1, 2]))
+
+
 # The last measurement of each lane
 
 

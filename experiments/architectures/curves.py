@@ -43,14 +43,11 @@ def build_networks(p: int) -> dict[str, models.Model]:
     }
 
 
-@experiment(
-    "architectures",
-    paper={
-        "networks": ("transformer", "lstm", "mlp", "transformer_s1", "lstm_s1", "mlp_s1"),
-        "p": 97, "alphas": (0.3, 0.33, 0.5, 0.6, 0.7, 0.8), "seeds": 3, "learning_rate": 1e-3,
-        "weight_decay": 0.1, "max_steps": 100_000, "eval_every": 100,
-    },
-)  # fmt: skip
+@experiment("architectures", paper={
+    "networks": ("transformer", "lstm", "mlp", "transformer_s1", "lstm_s1", "mlp_s1"),
+    "p": 97, "alphas": (0.3, 0.33, 0.5, 0.6, 0.7, 0.8), "seeds": 3, "learning_rate": 1e-3,
+    "weight_decay": 0.1, "max_steps": 100_000, "eval_every": 100,
+})  # fmt: skip
 def curves(
     study: Study,
     *,
@@ -65,19 +62,14 @@ def curves(
     batch_size: int = 512,
     to_the_end: bool = False,
 ) -> grokjax.SweepResult:
-    """Accuracy and loss of a Transformer, an LSTM and a perceptron against the step.
+    """Accuracy and loss against the step, of networks that are told apart by the column `network`.
 
     Args:
       networks: any of transformer, lstm, mlp (second report), transformer_s1, lstm_s1, mlp_s1
         (sizes of the first), transformer_power (five tokens).
       learning_rate: of AdamW, after a warmup of 10 steps.
-      weight_decay: of AdamW.
-      max_steps: training steps after which a network that has not grokked is given up (censored).
       batch_size: rows of a step; half of the training rows where that is less.
       to_the_end: train all networks for max_steps, also those that have grokked.
-
-    Returns:
-      One lane for each network, with the column `network`.
     """
     known = build_networks(p)
     names = choose("network", networks, known)
@@ -106,16 +98,15 @@ def findings(result: grokjax.SweepResult) -> xarray.Dataset:
     before = test.where(dataset.step <= dataset.step[test.argmax("time")])
     memorized = (dataset.step == dataset.memorization_step).argmax("time")
     then = dataset.isel(time=memorized).where(dataset.memorization_step.notnull())
-    return xarray.Dataset(
-        {
-            "memorization step": dataset.memorization_step,
-            "grokking step": dataset.grokking_step,
-            "rise of the test loss": test.max("time") / before.min("time"),
-            "mirrored accuracy": then.mirrored_accuracy,
-            "unmirrored accuracy": then.unmirrored_accuracy,
-            "best test accuracy": dataset.test_accuracy.max("time"),
-        }
-    ).reset_coords(drop=True)
+    numbers = {
+        "memorization step": dataset.memorization_step,
+        "grokking step": dataset.grokking_step,
+        "rise of the test loss": test.max("time") / before.min("time"),
+        "mirrored accuracy": then.mirrored_accuracy,
+        "unmirrored accuracy": then.unmirrored_accuracy,
+        "best test accuracy": dataset.test_accuracy.max("time"),
+    }
+    return xarray.Dataset(numbers).reset_coords(drop=True)
 
 
 def titled(name: str) -> str:
@@ -126,8 +117,7 @@ def titled(name: str) -> str:
 
 def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Accuracy and loss against the step, a row for each network and a colour for each alpha."""
-    groups = result.groups("network")
-    colours = plotting.colours_by(result, "alpha")
+    groups, colours = result.groups("network"), plotting.colours_by(result, "alpha")
     size = (7.5, 2.2 * len(groups) + 0.6)
     figure, axes = plotting.new_figure(len(groups), 2, size=size, sharex=True, squeeze=False)
     for (left, right), (name, lanes) in zip(axes, groups, strict=True):
@@ -155,24 +145,14 @@ def print_findings(result: grokjax.SweepResult) -> None:
         cells.append(spread(rise, ",.1f", lines=True))
         cells += [spread(100 * part, ".0f", lines=True) for part in (mirrored, other)]
         rows.append((titled(name), alpha, *cells, f"{best.median().item():.0%}"))
-    decay = result.dataset.weight_decay.values[0]
-    print_table(
-        f"{result.dataset.attrs['task']}, AdamW with weight decay {decay:g}: median, range over "
-        "seeds.\nmirror: % right when memorized, of the test rows (n, m) for which\n(m, n) is "
-        "trained on; other: of all other test rows",
-        (
-            "network",
-            "alpha",
-            "memorized",
-            "grokked",
-            "loss\nrises",
-            "mirror",
-            "other",
-            "best\ntest",
-        ),
-        rows,
-        sections=True,
+    title = (
+        f"{result.dataset.attrs['task']}, AdamW with weight decay "
+        f"{result.dataset.weight_decay.values[0]:g}: median, range over seeds.\n"
+        "mirror: % right when memorized, of the test rows (n, m) for which\n"
+        "(m, n) is trained on; other: of all other test rows"
     )
+    numbers = ("memorized", "grokked", "loss\nrises", "mirror", "other", "best\ntest")
+    print_table(title, ("network", "alpha", *numbers), rows, sections=True)
 
 
 if __name__ == "__main__":

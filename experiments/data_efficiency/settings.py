@@ -3,17 +3,16 @@
 The questions of figure 4 of the first report, "Towards Understanding Grokking Phenomenon via Model
 and Training Efficiency" (`--family regularizers`), and of section 3.3 of the second, "Grokking
 Phenomenon Reproduction" by Sha, Wu and Yue (`--family optimizers`): the best test accuracy within
-the budget against the fraction of the table trained on, for nine settings each of a Transformer
-under cross entropy.
+the budget against alpha, for nine settings each of a Transformer under cross entropy.
 
     python experiments/data_efficiency/settings.py  # quick: p = 17, 3 minutes on 2 cores
     python experiments/data_efficiency/settings.py --scale medium  # p = 31: 38 to 65 minutes, busy
     python experiments/data_efficiency/settings.py --scale paper  # p = 97, for a GPU
 
 The medium scale was chosen on the optimizers' baseline alone, AdamW with dropout and decay, which
-generalizes between an alpha of 0.5 and 0.6 there. At paper scale a step of one network takes 30 ms
-of a CPU core with minibatches, and 500 ms times alpha in full batch; a family is 189 networks of
-1e5 steps: 420 core hours for the regularizers, of which 300 are full batch.
+generalizes between an alpha of 0.5 and 0.6 there. At paper scale a family is 189 networks of 1e5
+steps, of 30 ms of a CPU core with minibatches, and 500 ms times alpha in full batch: 420 core hours
+for the regularizers, of which 300 are full batch.
 
 Expected of the regularizers (first report): decay to zero is best and decay to the start good;
 every noise, of minibatches, dropout, updates or weights, helps; full-batch Adam is worst; the
@@ -31,8 +30,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 import grokjax
-from experiments.common import cells, mean_interval
-from experiments.data_efficiency.common import transformer
+from experiments.common import cells, mean_interval, transformer
 from grokjax import losses, models, optimizers, plotting, tasks
 from grokjax.command import Study, choose, experiment, print_table, run_as_command, spread
 
@@ -100,17 +98,13 @@ def build_settings(
     return {"regularizers": regularizers, "optimizers": optimizer_settings}
 
 
-@experiment(
-    "data_efficiency",
-    medium={
-        "p": 31, "alphas": (0.45, 0.55, 0.65, 0.75, 0.85), "seeds": 3, "max_steps": 10_000,
-        "eval_every": 100, "learning_rate": 3e-3, "weight_decay": 0.3, "small_batch": 64,
-    },
-    paper={
-        "p": 97, "alphas": (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), "seeds": 3, "max_steps": 100_000,
-        "eval_every": 100, "learning_rate": 1e-3, "weight_decay": 0.1, "small_batch": 128,
-    },
-)  # fmt: skip
+@experiment("data_efficiency", medium={
+    "p": 31, "alphas": (0.45, 0.55, 0.65, 0.75, 0.85), "seeds": 3, "max_steps": 10_000,
+    "eval_every": 100, "learning_rate": 3e-3, "weight_decay": 0.3, "small_batch": 64,
+}, paper={
+    "p": 97, "alphas": (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), "seeds": 3, "max_steps": 100_000,
+    "eval_every": 100, "learning_rate": 1e-3, "weight_decay": 0.1, "small_batch": 128,
+})  # fmt: skip
 def settings(
     study: Study,
     *,
@@ -125,21 +119,18 @@ def settings(
     weight_decay: float = 1.0,
     small_batch: int = 32,
 ) -> grokjax.SweepResult:
-    """Best test accuracy within the budget against alpha, for nine settings of a Transformer.
+    """Best test accuracy within the budget against alpha, for each value of the column `setting`.
 
     Args:
       family: regularizers: figure 4 of the first report; optimizers: section 3.3 of the second.
-      names: some of the settings of the family alone, such as full_batch or decay_to_zero; by
-        default all.
+      names: some of the settings of the family, such as full_batch or adam; by default all.
       max_steps: training steps of each; one that answers every test row right stops sooner.
       learning_rate: of all settings but those with another one in their name.
       weight_decay: of the settings that have one.
       small_batch: rows of a small minibatch.
-
-    Returns:
-      One lane for each network, with the column `setting`.
     """
-    known = build_settings(transformer(study, p), learning_rate, weight_decay, small_batch)[family]
+    model = transformer(p, study.scale)
+    known = build_settings(model, learning_rate, weight_decay, small_batch)[family]
     names = choose("setting", tuple(known) if names is None else names, known)
     with study.sweeps(draw, print_best, part=family) as sweeps:
         for name in names:
@@ -154,16 +145,15 @@ def settings(
     return sweeps.result
 
 
-def best_accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
-    """Best measured test accuracy after the first step, by setting: [alphas, seeds]."""
+def best_accuracies(result: grokjax.SweepResult) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The alphas, and the best test accuracy after the first step, by setting: [alphas, seeds]."""
     trained = result.dataset.test_accuracy.where(result.dataset.step > 0)
     return cells(trained.max("time"), "setting", "alpha")
 
 
 def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """The best accuracies against alpha, a panel for each setting."""
-    alphas, chance = np.unique(result.dataset.alpha), result.dataset.attrs["chance"]
-    return plotting.data_efficiency(alphas, best_accuracies(result), chance=chance)
+    return plotting.data_efficiency(*best_accuracies(result), chance=result.dataset.attrs["chance"])
 
 
 def order(best: dict[str, np.ndarray]) -> dict[str, tuple[float, float, float]]:
@@ -177,21 +167,19 @@ def order(best: dict[str, np.ndarray]) -> dict[str, tuple[float, float, float]]:
 
 def print_best(result: grokjax.SweepResult) -> None:
     """Best test accuracies by alpha, and the settings in the order of their means."""
-    best = best_accuracies(result)
-    alphas = [f"alpha\n{alpha:g}" for alpha in np.unique(result.dataset.alpha)]
+    alphas, best = best_accuracies(result)
     rows = [
         (name, *(spread(100 * row, ".0f", lines=True) for row in accuracies))
         for name, accuracies in best.items()
     ]
     title = f"{result.dataset.attrs['task']}: best test accuracy (%),\nmedian, lowest to highest"
-    print_table(title, ("setting", *alphas), rows)
+    print_table(title, ("setting", *(f"alpha\n{alpha:g}" for alpha in alphas)), rows)
     whole = {name: each for name, each in best.items() if not np.isnan(each).any()}
-    seeds = len(np.unique(result.dataset.seed))
     rows = []
     for name, (mean, low, high) in order(whole).items():
         interval = f"{100 * max(low, 0):.1f} to {100 * min(high, 1):.1f}"  # no accuracy is outside
         rows.append((name, f"{100 * mean:.1f}", "" if np.isnan(low) else interval))
-    title = f"best first: mean (%) over alpha and {seeds} seeds"
+    title = f"best first: mean (%) over alpha and {len(np.unique(result.dataset.seed))} seeds"
     print_table(title, ("setting", "mean", "95 % interval"), rows)
 
 

@@ -8,39 +8,31 @@ generalized. A rollback is a fall of the test accuracy below 50 % after it has b
     python experiments/data_efficiency/weight_decay.py --scale medium  # p = 31: 10 minutes, busy
     python experiments/data_efficiency/weight_decay.py --scale paper  # p = 97, for a GPU
 
-At paper scale a step of one network takes 30 ms of a CPU core, and there are 28 networks of 1e5
-steps: 23 core hours.
+At paper scale there are 28 networks of 1e5 steps, of 30 ms of a CPU core each: 23 core hours.
 
 Expected: more decay generalizes sooner; above 0.2 there are occasional rollbacks; at 1.5 the
 accuracy is not restored within 3e4 steps. At quick scale, where fewer steps ask for more decay,
 networks generalize with 0.3 to 1, sooner with more, and roll back more often the more it is; with 2
-and above they no longer get there. So it is at medium scale, with 0.3 to 1.5, where rollbacks are
-over soon.
+and above they no longer get there. So it is at medium scale, with 0.3 to 1.5 and short rollbacks.
 """
-
-import dataclasses
 
 import numpy as np
 
 import grokjax
-from experiments.data_efficiency.common import transformer
+from experiments.common import about, transformer
 from grokjax import losses, optimizers, plotting, tasks
 from grokjax.command import Study, experiment, print_table, run_as_command
 
 
-@experiment(
-    "data_efficiency/weight_decay",
-    medium={
-        "p": 31, "alpha": 0.65, "seeds": 2, "max_steps": 10_000, "eval_every": 20,
-        "weight_decays": (0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 3),
-        "learning_rate": 3e-3,
-    },
-    paper={
-        "p": 97, "alpha": 0.5, "seeds": 2, "max_steps": 100_000, "eval_every": 50,
-        "weight_decays": (0, 0.001, 0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.5),
-        "learning_rate": 1e-3,
-    },
-)  # fmt: skip
+@experiment("data_efficiency/weight_decay", medium={
+    "p": 31, "alpha": 0.65, "seeds": 2, "max_steps": 10_000, "eval_every": 20,
+    "weight_decays": (0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 3),
+    "learning_rate": 3e-3,
+}, paper={
+    "p": 97, "alpha": 0.5, "seeds": 2, "max_steps": 100_000, "eval_every": 50,
+    "weight_decays": (0, 0.001, 0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.5),
+    "learning_rate": 1e-3,
+})  # fmt: skip
 def weight_decay(
     study: Study,
     *,
@@ -55,20 +47,18 @@ def weight_decay(
     """Generalization and rollbacks of Transformers under different weight decays.
 
     Args:
-      weight_decays: the decays.
       max_steps: training steps of each; none stops sooner.
       eval_every: steps between measurements; a rollback that is over sooner is not seen.
-      learning_rate: of AdamW.
     """
-    model = transformer(study, p)
+    model = transformer(p, study.scale)
     columns = {"learning_rate": learning_rate, "warmup": 10}
     with study.sweeps(draw, print_rollbacks) as sweeps:
         sweeps.run(
             grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=512),
             tasks.modular_addition(p),
             grokjax.grid(alpha=alpha, weight_decay=weight_decays, seed=range(seeds), **columns),
-            checkpoints="weight_decays",
-            max_steps=max_steps, eval_every=eval_every, stop=None, keep_params="none",
+            max_steps=max_steps, eval_every=eval_every, stop=None,
+            checkpoints="weight_decays", keep_params="none",
         )  # fmt: skip
     return sweeps.result
 
@@ -92,12 +82,11 @@ def with_rollbacks(
     with np.errstate(invalid="ignore"):
         low_share = below.sum(axis=1) / (later & measured).sum(axis=1)
     steps = np.where(later.any(axis=1), dataset.step.values[later.argmax(axis=1)], np.nan)
-    added = {
-        "generalization_step": ("lane", steps),
-        "low_share": ("lane", low_share),
-        "rollbacks": (("lane", "time"), falls.cumsum(axis=1)),
-    }
-    return dataclasses.replace(result, dataset=dataset.assign(added))
+    return result.assign(
+        generalization_step=("lane", steps),
+        low_share=("lane", low_share),
+        rollbacks=(("lane", "time"), falls.cumsum(axis=1)),
+    )
 
 
 def draw(result: grokjax.SweepResult) -> "plotting.Figure":
@@ -136,8 +125,7 @@ def print_rollbacks(result: grokjax.SweepResult) -> None:
         for end in [lane.at(budget).isel(lane=0)]
     ]
     headings = ("weight decay", "seed", *(heading for heading, _ in columns.values()))
-    title = f"{result.dataset.attrs['task']}, alpha {result.dataset.alpha.values[0]:g}"
-    print_table(f"{title}: {budget:,} steps", headings, rows, sections=True)
+    print_table(f"{about(result)}: {budget:,} steps", headings, rows, sections=True)
 
 
 if __name__ == "__main__":

@@ -22,20 +22,15 @@ import scipy  # its parts are imported when they are used
 import xarray
 
 import grokjax
-from experiments.efficiency.common import Network, networks_for
+from experiments.common import Network, networks_for
 from grokjax import losses, optimizers, plotting, tasks
 from grokjax.command import Study, experiment, print_table, run_as_command
-from grokjax.critical import SearchInterrupted
 
 
-@experiment(
-    "efficiency_critical_alpha",
-    pages=False,
-    paper={
-        "moduli": (11, 17, 23, 31, 43, 59, 79, 97), "decays": (0.0, 5.0), "tolerance": 0.02,
-        "max_lanes": 200, "max_steps": 3000,
-    },
-)  # fmt: skip
+@experiment("efficiency_critical_alpha", pages=False, paper={
+    "moduli": (11, 17, 23, 31, 43, 59, 79, 97), "decays": (0.0, 5.0), "tolerance": 0.02,
+    "max_lanes": 200, "max_steps": 3000,
+})  # fmt: skip
 def critical_alpha(
     study: Study,
     *,
@@ -46,17 +41,12 @@ def critical_alpha(
     max_lanes: int = 60,
     max_steps: int = 500,
 ) -> xarray.Dataset:
-    """The critical alpha of several moduli, with and without weight decay.
+    """The critical alpha of several moduli and weight decays: [p, weight_decay].
 
     Args:
       network: which one; with squared error.
-      moduli: values of p.
-      decays: weight decays of AdamW; 0 is none.
       tolerance: length of the 95 % interval at which a search ends.
       max_lanes: networks after which it ends anyway.
-
-    Returns:
-      `grokjax.critical_alpha` of each: [p, weight_decay].
     """
     study.output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
     addition = {p: tasks.modular_addition(p) for p in moduli}
@@ -67,20 +57,16 @@ def critical_alpha(
         for p, decay in searches:
             model, rate = networks_for(p, study.scale)[network]
             found[p, decay] = grokjax.critical_alpha(
-                grokjax.Recipe(model, losses.mse, optimizers.adamw),
-                addition[p],
+                grokjax.Recipe(model, losses.mse, optimizers.adamw), addition[p],
                 {"learning_rate": rate, "weight_decay": decay},
-                max_steps=max_steps,
-                eval_every=max(1, max_steps // 50),
-                tolerance=tolerance,
-                max_lanes=max_lanes,
+                max_steps=max_steps, eval_every=max(1, max_steps // 50),
+                tolerance=tolerance, max_lanes=max_lanes, progress=study.progress,
                 directory=None if folder is None else folder / f"p{p}_decay{decay:g}",
-                progress=study.progress,
-            )
+            )  # fmt: skip
             if study.progress:
                 print(f"p = {p}, decay {decay:g}: critical alpha {estimate(found[p, decay])}")
     except KeyboardInterrupt as error:
-        if isinstance(error, SearchInterrupted) and error.result.sizes["round"]:
+        if isinstance(error, grokjax.SearchInterrupted) and error.result.sizes["round"]:
             found[p, decay] = error.result
         if not found:
             raise
@@ -93,17 +79,14 @@ def critical_alpha(
         study.output, dataset, dataset.attrs, {"critical_alpha": draw}, print_searches, state
     )
     if state:
-        raise SearchInterrupted(
+        raise grokjax.SearchInterrupted(
             f"interrupted {state}: what was found is in {study.output}.", dataset
         )
     return dataset
 
 
 def joined(found: Mapping[tuple[int, float], xarray.Dataset]) -> xarray.Dataset:
-    """Searches by p and weight decay: [p, weight_decay]; NaN where there is none.
-
-    What differs between searches, alphas and rounds, is padded with NaN too.
-    """
+    """Searches as [p, weight_decay]: NaN for missing ones, and for alphas and rounds they lack."""
     cells = [search.expand_dims(p=[p], weight_decay=[d]) for (p, d), search in found.items()]
     return xarray.merge(cells, "no_conflicts", "outer", combine_attrs="drop_conflicts")
 
@@ -168,12 +151,9 @@ def print_searches(dataset: xarray.Dataset) -> None:
         needed = f"{middle * p**2:,.0f}", f"{middle * p / np.log(p):.2f}"
         cells = needed if is_found(search) else ("", "")
         rows.append((p, decay, estimate(search), search.n.sum().item(), *cells))
-    print_table(
-        f"critical alpha within {dataset.attrs['max_steps']:,} steps",
-        ("p", "decay", "critical alpha, 95 %", "networks", "rows", "rows / (p log p)"),
-        rows,
-        sections=True,
-    )
+    title = f"critical alpha within {dataset.attrs['max_steps']:,} steps"
+    headings = ("p", "decay", "critical alpha, 95 %", "networks", "rows", "rows / (p log p)")
+    print_table(title, headings, rows, sections=True)
 
 
 if __name__ == "__main__":

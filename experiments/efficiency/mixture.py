@@ -18,11 +18,9 @@ import jax
 import numpy as np
 
 import grokjax
-from experiments.efficiency.common import Network, networks_for
-from grokjax import losses, optimizers, plotting, survival, tasks
+from experiments.common import Network, about, networks_for
+from grokjax import losses, models, optimizers, plotting, survival, tasks
 from grokjax.command import Study, experiment, number, print_table, run_as_command, spread
-from grokjax.models import LogitTable, Mixture
-from grokjax.sweep import log_spaced
 
 
 def memorized(scalars: dict[str, jax.Array]) -> jax.Array:
@@ -30,8 +28,7 @@ def memorized(scalars: dict[str, jax.Array]) -> jax.Array:
     return scalars["train_accuracy"] >= 1.0
 
 
-# How the two networks are trained: on which fraction of the table, by default that of the mixture;
-# with which weight decay; until when; and the rows that have to be right then.
+# Alpha, by default that of the mixture; weight decay; when to stop; the rows to be right then.
 BACKBONES = {
     "memorizing": (None, 0.0, memorized, "train"),
     "generalizing": (0.8, 1.0, grokjax.grokked(threshold=1.0), "test"),
@@ -72,8 +69,7 @@ def mixture(
       max_steps: training steps of the mixture.
 
     Returns:
-      One lane for each speed, decay and seed, with the column `w_m2`, and the accuracies of the two
-      networks alone.
+      One lane for each speed, decay and seed, with the accuracies of the two networks alone.
 
     Raises:
       ValueError: if a network did not train far enough to be mixed.
@@ -93,8 +89,8 @@ def mixture(
             fraction = fraction or alpha
             columns = {"alpha": fraction, "learning_rate": rate, "weight_decay": decay}
             pair[name] = sweeps.run(
-                grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw),
-                task, grokjax.grid(seed=range(seeds), **columns), checkpoints=name, kept=False,
+                grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw), task,
+                grokjax.grid(seed=range(seeds), **columns), checkpoints=name, kept=False,
                 max_steps=backbone_steps, eval_every=10, stop=stop,
             )  # fmt: skip
             reached = pair[name].final(f"{part}_accuracy").min().item()
@@ -104,11 +100,10 @@ def mixture(
                     f"accuracy {reached:.3f}; raise backbone_steps or alpha."
                 )
         # Logits of frozen networks are numbers: looked up, not computed anew in every step.
-        table = LogitTable(p)
-        mixed = Mixture(table, table)
-        lanes = grokjax.grid(
-            weight_decay=decays, seed=range(seeds), alpha=alpha, learning_rate=learning_rate
-        )
+        table = models.LogitTable(p)
+        mixed = models.Mixture(table, table)
+        fixed = {"alpha": alpha, "learning_rate": learning_rate}
+        lanes = grokjax.grid(weight_decay=decays, seed=range(seeds), **fixed)
         splits = [pair["memorizing"].split(seed) for seed in range(seeds)]
         memorizing, generalizing = (
             {"logits": normalized(table, backbone, splits, margin)[lanes["seed"]]}
@@ -118,9 +113,8 @@ def mixture(
         for speed in speeds:
             sweeps.run(
                 grokjax.Recipe(mixed, losses.cross_entropy, optimizers.gradient_descent), task,
-                lanes,
-                columns={"w_m2": speed}, checkpoints=f"speed{speed:g}",
-                max_steps=max_steps, eval_every=log_spaced(max_steps), stop=None,
+                lanes, columns={"w_m2": speed}, checkpoints=f"speed{speed:g}",
+                max_steps=max_steps, eval_every=grokjax.log_spaced(max_steps), stop=None,
                 initial=mixed.start(memorizing, generalizing, speed * ones, ones),
                 keep_params="none", then=with_backbones,
             )  # fmt: skip
@@ -128,7 +122,7 @@ def mixture(
 
 
 def normalized(
-    table: LogitTable, backbone: grokjax.SweepResult, splits: list[tasks.Split], margin: float
+    table: models.LogitTable, backbone: grokjax.SweepResult, splits: list, margin: float
 ) -> np.ndarray:
     """Logits of each network for the whole table, of this mean margin on its training rows."""
     logits = []
@@ -161,21 +155,16 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
 
 def print_losses(result: grokjax.SweepResult) -> None:
     """Grokking step and test losses: median over seeds, with the lowest and highest."""
-    dataset, rows, seeds = result.dataset, [], result.groups("seed")
+    rows, seeds = [], result.groups("seed")
     for (speed, decay), lanes in result.groups("w_m2", "weight_decay"):
         groks = survival.median(lanes.dataset.grokking_step, lanes.dataset.watched_step).value
-        step = number(groks) if np.isfinite(groks) else "never"
         peak, last = lanes.dataset.test_loss.max("time"), lanes.final("test_loss")
-        rows.append((speed, decay, step, spread(peak), spread(last)))
+        rows.append((speed, decay, number(groks, "never"), spread(peak), spread(last)))
     alone = {x: [y.dataset[f"{x}_test_accuracy"].values[0] for _, y in seeds] for x in BACKBONES}
-    print_table(
-        f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}: mixture of frozen networks, "
-        f"{len(seeds)} seeds",
-        ("w_m2", "decay", "99 % at step", "peak test loss", "last test loss"),
-        rows,
-        notes=[f"test accuracy of the {x} network alone: {spread(y)}" for x, y in alone.items()],
-        sections=True,
-    )
+    title = f"{about(result)}: mixture of frozen networks, {len(seeds)} seeds"
+    headings = ("w_m2", "decay", "99 % at step", "peak test loss", "last test loss")
+    notes = [f"test accuracy of the {x} network alone: {spread(y)}" for x, y in alone.items()]
+    print_table(title, headings, rows, notes=notes, sections=True)
 
 
 if __name__ == "__main__":

@@ -10,29 +10,18 @@ training, with true labels, on the same fractions of it; those that forget the r
     python experiments/efficiency/norms.py --scale paper    # p = 97, perceptrons: for a GPU
 
 Expected: the norm that memorization needs for a given logit grows with the training set, that of
-generalization does not, so that the two cross at a critical size. Regularizers of several
-strengths trace each curve.
+generalization does not, so that the two cross at a critical size. Several decays trace each curve.
 """
-
-import functools
-from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
 import xarray
 
 import grokjax
-from experiments.common import mean_interval
-from experiments.efficiency.common import Network, networks_for
+from experiments.common import Network, mean_interval, networks_for
 from grokjax import losses, measures, optimizers, plotting, tasks
 from grokjax.command import Study, experiment, number, print_table, run_as_command
 
-DECAYS = {
-    ("quick", "l2"): (3e-5, 1e-4, 3e-4, 1e-3),
-    ("quick", "adamw"): (0.2, 0.4, 0.8, 1.6),
-    ("paper", "l2"): (1e-6, 1e-5, 1e-4, 1e-3),
-    ("paper", "adamw"): (0.03, 0.1, 0.3, 1.0, 3.0),
-}
 KINDS = {"memorizing": "o-", "generalizing": "s:"}  # and how they are drawn
 
 
@@ -46,65 +35,44 @@ def correct_logit(network: measures.Network) -> measures.Scalars:
     return {"correct_logit": measures.masked_mean(right - logits.mean(axis=1), split.train)}
 
 
-@experiment(
-    "efficiency_norms",
-    paper={
-        "network": "mlp", "p": 97, "alphas": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), "seeds": 5,
-        "max_steps": 50_000,
-    },
-)  # fmt: skip
+@experiment("efficiency_norms", paper={
+    "network": "mlp", "p": 97, "alphas": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), "seeds": 5,
+    "decays": (0.03, 0.1, 0.3, 1.0, 3.0), "max_steps": 50_000,
+})  # fmt: skip
 def norms(
     study: Study,
     *,
     network: Network = "quadratic",
     p: int = 23,
     alphas: tuple[float, ...] = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8),
-    regularizer: Literal["l2", "adamw"] = "adamw",
-    decays: tuple[float, ...] | None = None,
+    decays: tuple[float, ...] = (0.2, 0.4, 0.8, 1.6),
     seeds: int = 3,
     max_steps: int = 1000,
-    logit: float | None = None,
 ) -> grokjax.SweepResult:
     """Parameter norm against the logit of the right class, over alpha and weight decay.
 
-    Args:
-      network: which one.
-      regularizer: adamw decays apart from the gradient, as in the source; l2 adds
-        `decay / 2 ||params||^2` to the loss, whose minimum is the smallest norm for its loss.
-      decays: strengths of the regularizer, which trace the curve of each alpha; by default 0.2 to
-        1.6 for adamw and 3e-5 to 1e-3 for l2, and at scale paper 0.03 to 3 and 1e-6 to 1e-3.
-      max_steps: training steps of each, long enough for the norm to settle; and most steps in which
-        networks have to grok before.
-      logit: the one to compare norms at; by default a middle one that most curves reach.
+    Networks that can only memorize have a `label_noise` of 1.
 
-    Returns:
-      One lane for each; `label_noise` is 1 for those that can only memorize.
+    Args:
+      decays: weight decays of AdamW, which trace the curve of each alpha.
+      max_steps: training steps of each, in which it has to grok first, and then its norm to settle.
     """
     task = tasks.modular_addition(p)
     for alpha in alphas:
         tasks.num_train_rows(task, alpha)  # refused now rather than after the parents
     model, rate = networks_for(p, study.scale)[network]
-    seeds_and_rate = {"seed": range(seeds), "learning_rate": rate}
-    decays = DECAYS[study.scale, regularizer] if decays is None else decays
-    l2 = regularizer == "l2"
-    strengths = {"l2" if l2 else "weight_decay": decays}
-    recipe = grokjax.Recipe(
-        model,
-        losses.cross_entropy,
-        optimizers.adam if l2 else optimizers.adamw,
-        penalty=losses.l2 if l2 else None,
-        measures=(measures.weight_norms, correct_logit),
-    )
-    figure, table = (functools.partial(show, logit=logit) for show in (draw, print_norms))
-    with study.sweeps(figure, table) as sweeps:
+    columns = {"alpha": alphas, "weight_decay": decays, "seed": range(seeds), "learning_rate": rate}
+    measured = (measures.weight_norms, correct_logit)
+    recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, measures=measured)
+    with study.sweeps(draw, print_norms) as sweeps:
         parents = sweeps.run(
             grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw), task,
-            grokjax.grid(alpha=max(alphas), weight_decay=1.0, **seeds_and_rate),
+            grokjax.grid(**columns | {"alpha": max(alphas), "weight_decay": 1.0}),
             checkpoints="parents", kept=False,
             max_steps=max_steps, eval_every=max(1, max_steps // 100),
         )  # fmt: skip
         for kind, noise in zip(KINDS, (1.0, 0.0), strict=True):
-            lanes = grokjax.grid(label_noise=noise, alpha=alphas, **strengths, **seeds_and_rate)
+            lanes = grokjax.grid(label_noise=noise, **columns)
             sweeps.run(
                 recipe, task, lanes,
                 title=kind, checkpoints=kind,
@@ -144,8 +112,7 @@ def middle_logit(result: grokjax.SweepResult) -> float:
 def norm_at(result: grokjax.SweepResult, logit: float) -> xarray.DataArray:
     """The norm at a given logit of each curve: [kind, alpha, seed].
 
-    The logarithm of the norm is linear in the logit between two networks of a curve; NaN outside of
-    its range.
+    The logarithm of the norm is linear in the logit between networks of a curve; NaN outside.
     """
     alphas, seeds = np.unique(result.dataset.alpha), np.unique(result.dataset.seed)
     coords = {"kind": list(KINDS), "alpha": alphas, "seed": seeds}
@@ -164,9 +131,9 @@ def interval_text(values: np.ndarray) -> str:
     return f"{number(mean)} ({number(low)} to {number(high)})"
 
 
-def draw(result: grokjax.SweepResult, logit: float | None = None) -> "plotting.Figure":
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Norm against logit for every network, and the norm at one logit over alpha."""
-    logit = middle_logit(result) if logit is None else logit
+    logit = middle_logit(result)
     values, colours = norm_at(result, logit), plotting.colours_by(result, "alpha")
     figure, (left, right) = plotting.new_figure(1, 2, size=(7.2, 3.4))
     thin = {"markersize": 3.5, "linewidth": 0.6}
@@ -189,19 +156,14 @@ def draw(result: grokjax.SweepResult, logit: float | None = None) -> "plotting.F
     return figure
 
 
-def print_norms(result: grokjax.SweepResult, logit: float | None = None) -> None:
+def print_norms(result: grokjax.SweepResult) -> None:
     """Norm at a fixed logit for each kind and alpha, with its interval over seeds."""
-    dataset = result.dataset
-    logit = middle_logit(result) if logit is None else logit
+    dataset, logit = result.dataset, middle_logit(result)
     values, size = norm_at(result, logit), dataset.attrs["rows"]
-    rows = [
-        (
-            f"{alpha:.2f}",
-            f"{round(alpha * size):,}",
-            *map(interval_text, values.sel(alpha=alpha).values),
-        )
-        for alpha in values.alpha.values
-    ]
+    rows = []
+    for alpha in values.alpha.values:
+        cells = map(interval_text, values.sel(alpha=alpha).values)
+        rows.append((f"{alpha:.2f}", f"{round(alpha * size):,}", *cells))
     notes = []
     if np.isfinite(alpha := crossing(values)):
         notes.append(f"memorizing and generalizing need the same norm at alpha = {alpha:.2f}")
@@ -212,20 +174,13 @@ def print_norms(result: grokjax.SweepResult, logit: float | None = None) -> None
             notes.append(f"{kind}: norm ~ rows^e with e = {text}, {exponents.size} seeds")
     still = sum(len(x) for (kind, *_), (x, _) in curves(result).items() if kind == "generalizing")
     true = int((dataset.label_noise == 0).sum())
-    print_table(
-        f"{dataset.attrs['task']}: norm at a logit of {logit:.3g}, mean over seeds and its 95 % "
-        "interval",
-        ("alpha", "rows", *KINDS),
-        rows,
-        notes=[*notes, f"{still} of {true} networks with true labels still generalize"],
-    )
+    notes.append(f"{still} of {true} networks with true labels still generalize")
+    at = f"norm at a logit of {logit:.3g}, mean over seeds and its 95 % interval"
+    print_table(f"{dataset.attrs['task']}: {at}", ("alpha", "rows", *KINDS), rows, notes=notes)
 
 
 def crossing(values: xarray.DataArray) -> float:
-    """The alpha at which memorization needs the mean norm of generalization, between two points.
-
-    NaN if one of them needs more at every alpha.
-    """
+    """The alpha at which memorization needs the mean norm of generalization; NaN if at none."""
     memorizing = values.sel(kind="memorizing").mean("seed")
     level = values.sel(kind="generalizing").mean()
     if not memorizing.min() < level < memorizing.max():
@@ -235,10 +190,7 @@ def crossing(values: xarray.DataArray) -> float:
 
 
 def growth(values: xarray.DataArray) -> np.ndarray:
-    """Exponents of the norm in the size of the training set: of each seed, a line on log axes.
-
-    Seeds that have fewer than two norms are left out.
-    """
+    """Exponents of the norm in training rows, of each seed with two: slopes on log axes."""
     exponents = []
     for _, row in values.groupby("seed"):
         row = row.squeeze("seed").dropna("alpha")

@@ -18,20 +18,17 @@ import numpy as np
 import xarray
 
 import grokjax
-from experiments.efficiency.common import Network, networks_for
+from experiments.common import Network, networks_for
 from grokjax import losses, optimizers, plotting, tasks
 from grokjax.command import Study, experiment, print_table, run_as_command, spread
 
 LOW, HIGH = 0.1, 0.9  # what is between is in the middle
 
 
-@experiment(
-    "efficiency_semigrokking",
-    paper={
-        "network": "transformer", "p": 97, "seeds": 20, "max_steps": 100_000,
-        "alphas": (0.19, 0.21, 0.23, 0.25, 0.27, 0.29, 0.31, 0.33), "decays": (0.0, 0.1, 1.0),
-    },
-)  # fmt: skip
+@experiment("efficiency_semigrokking", paper={
+    "network": "transformer", "p": 97, "seeds": 20, "max_steps": 100_000,
+    "alphas": (0.19, 0.21, 0.23, 0.25, 0.27, 0.29, 0.31, 0.33), "decays": (0.0, 0.1, 1.0),
+})  # fmt: skip
 def semigrokking(
     study: Study,
     *,
@@ -47,30 +44,23 @@ def semigrokking(
     Training is with AdamW, on all rows at once; at scale paper in minibatches of 512.
 
     Args:
-      network: which one.
-      decays: weight decays; 0 is none.
       max_steps: training steps; networks that grok stop there.
     """
     model, rate = networks_for(p, study.scale)[network]
     batch_size = 512 if study.scale == "paper" else None
-    lanes = grokjax.grid(
-        weight_decay=decays, alpha=alphas, seed=range(seeds), learning_rate=rate, warmup=10
-    )
+    columns = {"weight_decay": decays, "alpha": alphas, "learning_rate": rate, "warmup": 10}
     with study.sweeps(draw, print_endings) as sweeps:
         sweeps.run(
             grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=batch_size),
-            tasks.modular_addition(p), lanes,
-            checkpoints="networks",
-            max_steps=max_steps, eval_every=max(1, max_steps // 100), keep_params="none",
+            tasks.modular_addition(p), grokjax.grid(**columns, seed=range(seeds)),
+            max_steps=max_steps, eval_every=max(1, max_steps // 100),
+            checkpoints="networks", keep_params="none",
         )  # fmt: skip
     return sweeps.result
 
 
 def late_rise(dataset: xarray.Dataset) -> np.ndarray:
-    """How much test accuracy rose in the last quarter of the budget: float[L].
-
-    NaN for networks that had grokked before.
-    """
+    """How much test accuracy rose in the last quarter of the budget, NaN if grokked before: [L]."""
     steps = dataset.step.values
     since = int(np.searchsorted(steps, 0.75 * steps[-1]))
     values = dataset.test_accuracy.values
@@ -81,8 +71,7 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Final test accuracies over alpha, a panel for each weight decay."""
 
     def panel(lanes: grokjax.SweepResult, ax: Any) -> None:
-        options = {"ax": ax, "log_x": False, "legend": False}
-        plotting.final_against(lanes, "test_accuracy", "alpha", **options)
+        plotting.final_against(lanes, "test_accuracy", "alpha", ax=ax, log_x=False, legend=False)
         ax.set_ylabel(f"test accuracy after {result.dataset.attrs['max_steps']:,} steps")
         label = f"the middle, {LOW:g} to {HIGH:g}"
         ax.axhspan(LOW, HIGH, color=plotting.GREY, alpha=0.1, linewidth=0, label=label)
@@ -92,21 +81,18 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
 
 def print_endings(result: grokjax.SweepResult) -> None:
     """How many networks end low, in the middle and high, for each decay and alpha."""
-    attributes, rows = result.dataset.attrs, []
+    rows = []
     for (decay, alpha), lanes in result.groups("weight_decay", "alpha"):
         last = lanes.final("test_accuracy").values
         middle = (last >= LOW) & (last <= HIGH)
         counts = (last < LOW).sum(), middle.sum(), (last > HIGH).sum()
         rise = spread(late_rise(lanes.dataset)[middle].round(2))
         rows.append((decay, alpha, *counts, f"{np.median(last):.2f}", rise))
+    title = "{task}: test accuracy after {max_steps:,} steps, chance {chance:.3f}"
+    ends = (f"below {LOW:g}", "middle", f"above {HIGH:g}", "median", "late rise\nof the middle")
     print_table(
-        f"{attributes['task']}: test accuracy after {attributes['max_steps']:,} steps, "
-        f"chance {attributes['chance']:.3f}",
-        ("decay", "alpha", f"below {LOW:g}", "middle", f"above {HIGH:g}", "median",
-         "late rise\nof the middle"),
-        rows,
-        sections=True,
-    )  # fmt: skip
+        title.format_map(result.dataset.attrs), ("decay", "alpha", *ends), rows, sections=True
+    )
 
 
 if __name__ == "__main__":

@@ -8,25 +8,21 @@ rows they were trained on, for several sizes of the subset, networks and weight 
     python experiments/efficiency/ungrokking.py --scale paper    # p = 97: for a GPU
 
 Expected: below a critical size test accuracy falls towards chance, in every network and with every
-weight decay above 0 alike. At the quick scale Transformer, LSTM and perceptron forget there without
-decay too, though less.
+weight decay above 0 alike; at the quick scale they forget there without decay too, though less.
 """
 
 import numpy as np
 
 import grokjax
-from experiments.efficiency.common import networks_for
+from experiments.common import networks_for
 from grokjax import losses, optimizers, plotting, tasks
 from grokjax.command import Study, choose, experiment, print_table, run_as_command, spread
 
 
-@experiment(
-    "efficiency_ungrokking",
-    paper={
-        "p": 97, "alpha": 0.7, "small": (0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4),
-        "decays": (0.0, 0.1, 0.3, 1.0), "seeds": 3, "parent_steps": 100_000, "max_steps": 50_000,
-    },
-)  # fmt: skip
+@experiment("efficiency_ungrokking", paper={
+    "p": 97, "alpha": 0.7, "small": (0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4),
+    "decays": (0.0, 0.1, 0.3, 1.0), "seeds": 3, "parent_steps": 100_000, "max_steps": 50_000,
+})  # fmt: skip
 def ungrokking(
     study: Study,
     *,
@@ -46,17 +42,13 @@ def ungrokking(
     Training is on all rows at once; at scale paper in minibatches of 512.
 
     Args:
-      networks: any of quadratic, mlp, lstm, transformer.
-      alpha: the fraction of the table that the networks learn to generalize from, with a weight
-        decay of 1.
+      networks: any of quadratic, mlp, lstm, transformer, which are told by the column `network`.
+      alpha: the fraction of the table that the networks grok on before, with a weight decay of 1.
       small: fractions to go on with, each less than alpha.
       decays: weight decays to go on with; 0 is none.
       seeds: networks of each kind; those that have not grokked are left out.
       parent_steps: most steps in which they have to grok.
       max_steps: steps they go on for.
-
-    Returns:
-      One lane for each network, seed, fraction and decay, with the column `network`.
 
     Raises:
       ValueError: for an unknown network, a fraction that is not small, or if no network grokked.
@@ -68,13 +60,11 @@ def ungrokking(
     task = tasks.modular_addition(p)
     for fraction in small:
         tasks.num_train_rows(task, fraction)  # refused now rather than after the parents
-    batch_size = 512 if study.scale == "paper" else None
+    batch = 512 if study.scale == "paper" else None
     with study.sweeps(draw, print_accuracies) as sweeps:
         for name in networks:
             model, rate = known[name]
-            recipe = grokjax.Recipe(
-                model, losses.cross_entropy, optimizers.adamw, batch_size=batch_size
-            )
+            recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=batch)
             columns = {"learning_rate": rate, "warmup": 10}
             parents = sweeps.run(
                 recipe, task,
@@ -91,9 +81,9 @@ def ungrokking(
             sweeps.run(
                 recipe, task, lanes,
                 title=f"{name}, of {grokked.sum()} that grokked", columns={"network": name},
-                checkpoints=f"{name}/branches",
+                checkpoints=f"{name}/branches", keep_params="none",
                 max_steps=max_steps, eval_every=max(1, max_steps // 50), stop=None,
-                initial=parents.branch(lanes, ["seed"]), keep_params="none",
+                initial=parents.branch(lanes, ["seed"]),
             )  # fmt: skip
         if not sweeps.results:
             raise ValueError("no network grokked; raise parent_steps or alpha.")
@@ -111,9 +101,8 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
         above.set_title(name)
         few = lanes.select(lanes.dataset.alpha == fewest)
         if few.dataset.sizes["lane"]:  # else they were interrupted
-            plotting.curves(
-                few, ["test_accuracy"], below, by=colours, xscale="linear", legend=False
-            )
+            options = {"by": colours, "xscale": "linear", "legend": False}
+            plotting.curves(few, ["test_accuracy"], below, **options)
         rows = round(fewest * result.dataset.attrs["rows"])
         below.set(title=rf"$\alpha$ = {fewest:g}, {rows:,} rows", xlabel="step after the cut")
     for ax in axes[:, 1:].flat:
@@ -124,23 +113,16 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
 
 def print_accuracies(result: grokjax.SweepResult) -> None:
     """Median final test accuracy for each network, decay and fraction."""
-    dataset, attributes = result.dataset, result.dataset.attrs
-    alphas = np.unique(dataset.alpha)
-    rows = []
+    attributes, alphas, rows = result.dataset.attrs, np.unique(result.dataset.alpha), []
     for (name, decay), lanes in result.groups("network", "weight_decay"):
         last = lanes.final("test_accuracy")
         ends = [last.values[last.alpha.values == alpha] for alpha in alphas]
-        cells = [f"{np.median(end):.2f}" if end.size else "" for end in ends]
-        rows.append((name, decay, *cells))
-    first = dataset.test_accuracy.values[:, 0]
-    print_table(
-        f"{attributes['task']}: test accuracy {attributes['max_steps']:,} steps after the cut, "
-        f"chance {attributes['chance']:.3f}",
-        ("network", "decay", *(f"{round(alpha * attributes['rows']):,}\nrows" for alpha in alphas)),
-        rows,
-        notes=[f"test accuracy at the cut: {spread(first, '.3f')}"],
-        sections=True,
-    )
+        rows.append((name, decay, *(f"{np.median(end):.2f}" if end.size else "" for end in ends)))
+    title = "{task}: test accuracy {max_steps:,} steps after the cut, chance {chance:.3f}"
+    sizes = [f"{round(alpha * attributes['rows']):,}\nrows" for alpha in alphas]
+    headings = ("network", "decay", *sizes)
+    note = f"test accuracy at the cut: {spread(result.dataset.test_accuracy.values[:, 0], '.3f')}"
+    print_table(title.format_map(attributes), headings, rows, notes=[note], sections=True)
 
 
 if __name__ == "__main__":

@@ -20,18 +20,17 @@ import numpy as np
 
 import grokjax
 from experiments.common import cells, untrained
-from grokjax import analytic, plotting, tasks
+from grokjax import analytic, models, plotting, tasks
 from grokjax.command import Study, experiment, print_table, run_as_command
-from grokjax.models import QuadraticMLP, power, square
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "x^2": square,
-    "x^4": power(4),
+    "x^2": models.square,
+    "x^4": models.power(4),
     "abs": jnp.abs,
     "ReLU": jax.nn.relu,
     "GELU": jax.nn.gelu,
     "GELU(2x)": lambda x: jax.nn.gelu(2.0 * x),  # it is not homogeneous: the scale matters
-    "x^3": power(3),
+    "x^3": models.power(3),
 }
 
 
@@ -45,19 +44,15 @@ def activations(
     widths: tuple[int, ...] = (10, 20, 50, 100, 200, 500),
     seeds: int = 5,
 ) -> grokjax.SweepResult:
-    """Accuracy of random-phase weights against width, under seven activations.
+    """Accuracy of random-phase weights against width, under seven activations, on the whole table.
 
     Args:
       seeds: networks of each width, with the random phases of seeds 0, 1, ...
-
-    Returns:
-      One lane for each activation, width and seed. Its accuracy is that on the whole table, of
-      which nothing was trained on.
     """
     task = tasks.modular_addition(p)
 
     def accuracy(width: int, seed: int, activation: str) -> float:
-        model = QuadraticMLP(p, width, activation=ACTIVATIONS[activation])
+        model = models.QuadraticMLP(p, width, activation=ACTIVATIONS[activation])
         params = analytic.analytic_weights(p, width, key=jax.random.key(seed))
         return analytic.evaluate(model, params, task).accuracy
 
@@ -69,34 +64,26 @@ def activations(
     return sweeps.result
 
 
-def accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
-    """Accuracy by activation: [widths, seeds]."""
-    return cells(result.final("test_accuracy"), "activation", "width")
-
-
 def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Accuracy against width under each activation."""
-    dataset = result.dataset
-    values = {k.replace("x^", "$x^") + "$" * ("^" in k): v for k, v in accuracies(result).items()}
-    widths, chance = np.unique(dataset.width), dataset.attrs["chance"]
+    widths, found = cells(result.final("test_accuracy"), "activation", "width")
+    values = {k.replace("x^", "$x^") + "$" * ("^" in k): v for k, v in found.items()}
     figure, ax = plotting.new_figure()
-    plotting.accuracy_against_width(widths, values, ax, chance=chance)
+    plotting.accuracy_against_width(widths, values, ax, chance=result.dataset.attrs["chance"])
     ax.set_ylabel("accuracy, whole table")
     return figure
 
 
 def table(result: grokjax.SweepResult) -> None:
     """Mean accuracy over seeds, and the lowest, for each activation and width."""
-    dataset, values = result.dataset, accuracies(result)
-    print_table(
-        f"{dataset.attrs['task']}: accuracy (%), mean and lowest of "
-        f"{len(np.unique(dataset.seed))} draws",
-        ("activation", *(f"N = {width}" for width in np.unique(dataset.width))),
-        (
-            (name, *(f"{100 * row.mean():.2f}\n{100 * row.min():.2f}" for row in rows))
-            for name, rows in values.items()
-        ),
-    )
+    widths, values = cells(result.final("test_accuracy"), "activation", "width")
+    draws = len(np.unique(result.dataset.seed))
+    title = f"{result.dataset.attrs['task']}: accuracy (%), mean and lowest of {draws} draws"
+    rows = [
+        (name, *(f"{100 * row.mean():.2f}\n{100 * row.min():.2f}" for row in rows))
+        for name, rows in values.items()
+    ]
+    print_table(title, ("activation", *(f"N = {x}" for x in widths)), rows)
 
 
 if __name__ == "__main__":

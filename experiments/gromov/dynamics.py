@@ -17,17 +17,14 @@ import numpy as np
 import xarray
 
 import grokjax
-from experiments.common import gradient_descent
+from experiments.common import about, gradient_descent
 from grokjax import measures, plotting, tasks
 from grokjax.command import Study, experiment, number, print_line, print_table, run_as_command
 
 
-@experiment(
-    "gromov_dynamics",
-    paper={
-        "p": 97, "width": 500, "alpha": 0.49, "rate": 2.5e5, "max_steps": 8000, "eval_every": 40,
-    },
-)  # fmt: skip
+@experiment("gromov_dynamics", paper={
+    "p": 97, "width": 500, "alpha": 0.49, "rate": 2.5e5, "max_steps": 8000, "eval_every": 40,
+})  # fmt: skip
 def dynamics(
     study: Study,
     *,
@@ -45,8 +42,7 @@ def dynamics(
     Args:
       rate: the learning rate at p = 97 and width 500; at others the one of the same dynamics. At
         1e6 the training loss has spikes after the network has grokked.
-      faster: multiples of the learning rate to try as well, on seed 0, to find where it diverges;
-        None: none.
+      faster: multiples of the rate to try as well, on seed 0, to find where it diverges; or None.
     """
     norms = (measures.weight_norms, measures.gradient_norms)
     recipe, columns = gradient_descent(p, width, rate, measures=norms)
@@ -75,7 +71,6 @@ def findings(result: grokjax.SweepResult) -> xarray.Dataset:
     step = dataset.step
     early = ~(step > dataset.grokking_step)  # all of them if it never groks
     peak = step[dataset.test_loss.where(early).argmax("time")].drop_vars("step")
-    gradient_peak = step[dataset.gradient_norm.argmax("time")].drop_vars("step")
     memorizing = dataset.test_accuracy.where((step <= peak) & (dataset.train_accuracy >= 0.5))
     rise = dataset.train_loss / dataset.train_loss.shift(time=1) - 1
     half = dataset.test_accuracy >= 0.5
@@ -90,7 +85,7 @@ def findings(result: grokjax.SweepResult) -> xarray.Dataset:
         "training accuracy at the peak": at_peak("train_accuracy"),
         "step of test accuracy 0.5": step[half.argmax("time")].where(half.any("time")),
         "grokking step": dataset.grokking_step,
-        "step of the gradient's peak": gradient_peak,
+        "step of the gradient's peak": step[dataset.gradient_norm.argmax("time")].drop_vars("step"),
         "test accuracy, lowest": dataset.test_accuracy.min("time"),
         # From half of the training rows right to the peak.
         "test accuracy while memorizing, highest": memorizing.max("time"),
@@ -118,14 +113,10 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
 
 def print_findings(result: grokjax.SweepResult) -> None:
     """Median over seeds, and the lowest and highest seed."""
-    dataset = result.dataset
-    cells = lambda v: ("-" if np.isnan(x) else number(x) for x in (np.median(v), v.min(), v.max()))
-    print_table(
-        f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}, gradient descent: "
-        f"{dataset.sizes['lane']} seeds",
-        ("", "median", "lowest", "highest"),
-        [(name, *cells(values.values)) for name, values in findings(result).items()],
-    )
+    cells = lambda v: (number(x, "-") for x in (np.median(v), v.min(), v.max()))
+    title = f"{about(result)}, gradient descent: {result.dataset.sizes['lane']} seeds"
+    rows = [(name, *cells(values.values)) for name, values in findings(result).items()]
+    print_table(title, ("", "median", "lowest", "highest"), rows)
 
 
 def print_edge(result: grokjax.SweepResult) -> None:

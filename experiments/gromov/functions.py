@@ -12,11 +12,9 @@ has to be given: n^2 + m^2 + nm then gets to 94 to 97 % at more than 95 % of the
 in loss that stays; n^3 + n m^2 + m not beyond chance even at more than 90 %.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 import grokjax
@@ -29,17 +27,22 @@ class Function(NamedTuple):
     """A function of two residues, and what is known of it."""
 
     fn: Callable[[Any, Any], Any]
-    form: str  # what makes it learnable
+    form: str = "none"  # what makes it learnable
+    exact: Callable[[int], tuple[Any, Any]] | None = None  # the analytic network for a modulus
     hard_alpha: float | None = None  # the source's larger training fraction
 
 
+square = lambda n: n * n
+sum_of_squares = lambda p: analytic.analytic_function(p, [square, square])
+square_of_sum = lambda p: analytic.analytic_function(p, [lambda n: n, lambda n: n], square)
 FUNCTIONS = {
-    "n^2+m^2": Function(lambda n, m: n**2 + m**2, "sum"),
-    "(n+m)^2": Function(lambda n, m: (n + m) ** 2, "of sum"),
-    "nm": Function(lambda n, m: n * m, "product"),
-    "n^2+m^2+nm": Function(lambda n, m: n**2 + m**2 + n * m, "none", 0.96),
-    "n^3+nm^2+m": Function(lambda n, m: n**3 + n * m**2 + m, "none", 0.91),
+    "n^2+m^2": Function(lambda n, m: n**2 + m**2, "sum", sum_of_squares),
+    "(n+m)^2": Function(lambda n, m: (n + m) ** 2, "of sum", square_of_sum),
+    "nm": Function(lambda n, m: n * m, "product", analytic.analytic_multiplication),
+    "n^2+m^2+nm": Function(lambda n, m: n**2 + m**2 + n * m, hard_alpha=0.96),
+    "n^3+nm^2+m": Function(lambda n, m: n**3 + n * m**2 + m, hard_alpha=0.91),
 }
+ANSWER = 6  # the logit that is drawn
 
 
 @experiment(
@@ -62,13 +65,11 @@ def functions(
     Args:
       names: the functions, any of n^2+m^2, (n+m)^2, nm, n^2+m^2+nm, n^3+nm^2+m.
       p: the modulus, an odd prime.
-      alpha: the fraction of the table trained on. The last two functions are trained on 0.96 and
-        0.91 of it as well.
+      alpha: the fraction of the table trained on; of the last two functions 0.96 and 0.91 as well.
 
     Returns:
-      One lane for each network, with the column `function`; the columns `chance` and `analytic`
-      are the share of the majority answer and the accuracy of the analytic network of that
-      function, NaN where none of this architecture is known.
+      One lane for each network, with the columns `function`, `chance`, the share of the majority
+      answer, and `analytic`, the accuracy of the analytic network, NaN where none is known.
     """
     recipe, columns = adamw(p, width)
     planned = []
@@ -81,40 +82,21 @@ def functions(
         planned.append((name, task, grokjax.grid(alpha=alphas, seed=range(seeds), **columns)))
     with study.sweeps(draw, table) as sweeps:
         for name, task, lanes in planned:
-            exact = analytic_accuracies(name, task).get("exact", np.nan)
+            known = {"chance": task.chance, "analytic": exact_accuracy(name, task)}
             sweeps.run(
-                recipe, task, lanes,
-                title=task.name,
-                columns={"function": name, "chance": task.chance, "analytic": exact},
-                checkpoints=name,
-                max_steps=max_steps, eval_every=eval_every, stop=None,
+                recipe, task, lanes, title=task.name, columns={"function": name, **known},
+                checkpoints=name, max_steps=max_steps, eval_every=eval_every, stop=None,
             )  # fmt: skip
     return sweeps.result
 
 
-def analytic_accuracies(name: str, task: tasks.Task) -> dict[str, float]:
-    """Accuracy on the whole table of the closed-form networks of a function, by construction.
-
-    "exact" is this library's; "paper" the one of the source where that is another: random phases
-    of 500 neurons, and for (n+m)^2 the readout by one branch of the inverse.
-    """
-    p = task.num_classes
-    same, square = (lambda n: n), (lambda n: n * n)
-    closed: dict[str, Callable[..., tuple[Any, Any]]] = {
-        "n^2+m^2": functools.partial(analytic.analytic_function, p, [square, square]),
-        "(n+m)^2": functools.partial(analytic.analytic_function, p, [same, same], square),
-        "nm": functools.partial(analytic.analytic_multiplication, p),
-    }
-    if name not in closed:
-        return {}
-    paper: dict[str, Any] = {"construction": "random_phase", "width": 500}
-    if name == "(n+m)^2":
-        paper["readout"] = "inverse"
-    networks = {"exact": closed[name](), "paper": closed[name](key=jax.random.key(0), **paper)}
-    return {kind: analytic.evaluate(*each, task).accuracy for kind, each in networks.items()}
+def exact_accuracy(name: str, task: tasks.Task) -> float:
+    """Accuracy of the analytic network of a function on the whole table; NaN if none is known."""
+    exact = FUNCTIONS[name].exact
+    return np.nan if exact is None else analytic.evaluate(*exact(task.num_classes), task).accuracy
 
 
-def draw(result: grokjax.SweepResult, *, answer: int = 6) -> "plotting.Figure":
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Accuracy, loss and a logit of every function, at the largest alpha."""
     last = {name: (alpha, lanes) for (name, alpha), lanes in result.groups("function", "alpha")}
     figure, axes = plotting.new_figure(
@@ -127,9 +109,9 @@ def draw(result: grokjax.SweepResult, *, answer: int = 6) -> "plotting.Figure":
         plotting.curves(lanes, losses, middle, ylabel="loss", yscale="log", legend=False)
         assert lanes.params is not None
         p, width = lanes.params["w1"].shape[-2:]
-        network = lanes.network(0, adamw(p, width)[0].model)
-        logit = network(tasks.modular_addition(p).tokens)[:, answer % p].reshape(p, p)
-        title = f"$h^{{(2)}}_{{{answer % p}}}(n, m)$"
+        network, answer = lanes.network(0, adamw(p, width)[0].model), ANSWER % p
+        logit = network(tasks.modular_addition(p).tokens)[:, answer].reshape(p, p)
+        title = f"$h^{{(2)}}_{{{answer}}}(n, m)$"
         plotting.heatmap(logit, right, title=title, xlabel="$m$", ylabel="$n$", square=True)
     for ax in axes[:-1].flat:
         ax.set_xlabel("")
@@ -148,13 +130,11 @@ def table(result: grokjax.SweepResult) -> None:
         known = "none" if np.isnan(exact) else f"{exact:.1f}"
         reached = number(train.median().item()), spread(test, lines=True), f"{chance:.1f}", known
         rows.append((name, FUNCTIONS[name].form, alpha, *reached, spread(gap, lines=True)))
-    print_table(
-        f"mod {p}, AdamW, {len(np.unique(result.dataset.seed))} seeds: median and lowest-highest",
-        ("function", "form", "alpha", "train %", "test %", "chance %", "exact %", "loss gap"),
-        rows,
-        notes=["loss gap: test loss over training loss"],
-        left=2,
-    )
+    seeds = len(np.unique(result.dataset.seed))
+    title = f"mod {p}, AdamW, {seeds} seeds: median and lowest-highest"
+    numbers = ("train %", "test %", "chance %", "exact %", "loss gap")
+    note = "loss gap: test loss over training loss"
+    print_table(title, ("function", "form", "alpha", *numbers), rows, notes=[note], left=2)
 
 
 if __name__ == "__main__":

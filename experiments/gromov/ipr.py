@@ -16,7 +16,7 @@ import numpy as np
 import xarray
 
 import grokjax
-from experiments.common import adamw
+from experiments.common import about, adamw
 from grokjax import measures, plotting, spectral, tasks
 from grokjax.command import Study, experiment, print_table, run_as_command, spread
 
@@ -45,11 +45,9 @@ def ipr(
     early = 100 * eval_every
     often = range(eval_every, early, eval_every)
     measure_at = [*often, *range(early, max(early, max_steps) + 1, 5 * eval_every)]
+    options = {"max_steps": max_steps, "eval_every": measure_at, "stop": None}
     with study.sweeps(draw, table, running=True) as sweeps:
-        sweeps.run(
-            recipe, tasks.modular_addition(p), lanes,
-            checkpoints="seeds", max_steps=max_steps, eval_every=measure_at, stop=None,
-        )  # fmt: skip
+        sweeps.run(recipe, tasks.modular_addition(p), lanes, checkpoints="seeds", **options)
     return sweeps.result
 
 
@@ -86,16 +84,14 @@ def regimes(dataset: xarray.Dataset) -> xarray.Dataset:
 
 def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """IPR and accuracies against the step, the first of them on a linear axis."""
-    figure, (early, whole) = plotting.new_figure(1, 2, size=(7.2, 3.1), sharey=True)
-    reference = spectral.cosine_ipr()
-    plotting.ipr_curve(result, reference, early, xscale="linear")
-    plotting.ipr_curve(result, reference, whole)
+    figure, axes = plotting.new_figure(1, 2, size=(7.2, 3.1), sharey=True)
     edges = regimes(result.dataset).end.median("lane").values
-    for ax in (early, whole):
+    for ax, xscale in zip(axes, ("linear", "log"), strict=True):
+        plotting.ipr_curve(result, spectral.cosine_ipr(), ax, xscale=xscale)
         for edge, label in zip(edges, EDGES, strict=False):
             plotting.vertical_line(ax, edge, label)
     # The regimes, on the axis where their lines are straight.
-    early.set_xlim(0, np.nanmax([2.0 * edges[len(EDGES) - 1], 20]))
+    axes[0].set_xlim(0, np.nanmax([2.0 * edges[len(EDGES) - 1], 20]))
     plotting.legend_outside(figure)
     return figure
 
@@ -104,17 +100,15 @@ def table(result: grokjax.SweepResult) -> None:
     """Median over seeds, and the lowest and highest."""
     dataset, found = result.dataset, regimes(result.dataset)
     columns = [found[name] for name in ("start", "end", "slope", "ipr")]
-    first = spread(dataset.ipr.isel(time=0))
-    print_table(
-        f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}, AdamW: "
-        f"{dataset.sizes['lane']} seeds, median and lowest-highest",
-        ("regime", "from step", "to step", "IPR per 100 steps", "IPR at its end"),
-        ((name, *(spread(x.sel(regime=name), lines=True) for x in columns)) for name in REGIMES),
-        notes=[
-            f"steepest at step {spread(found.steepest)}",
-            f"IPR at the start {first}, of the analytic weights {spectral.cosine_ipr():g}",
-        ],
-    )
+    title = f"{about(result)}, AdamW: {dataset.sizes['lane']} seeds, median and lowest-highest"
+    headings = ("regime", "from step", "to step", "IPR per 100 steps", "IPR at its end")
+    rows = [(x, *(spread(y.sel(regime=x), lines=True) for y in columns)) for x in REGIMES]
+    notes = [
+        f"steepest at step {spread(found.steepest)}",
+        f"IPR at the start {spread(dataset.ipr.isel(time=0))}, of the analytic weights "
+        f"{spectral.cosine_ipr():g}",
+    ]
+    print_table(title, headings, rows, notes=notes)
 
 
 if __name__ == "__main__":

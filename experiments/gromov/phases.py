@@ -14,7 +14,6 @@ found by gradient descent and by AdamW.
 Expected: both are peaked at 0, AdamW more strongly.
 """
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -46,13 +45,11 @@ def phases(
     Args:
       alphas: the fraction of the table trained on, by gradient descent and by AdamW.
       max_steps: training steps, of gradient descent and of AdamW.
-      gradient_descent: folder of a result of `dynamics.py`, whose networks are used instead of
-        training.
+      gradient_descent: folder of a result of `dynamics.py`, whose networks are taken instead.
       adamw: folder of a result of `ipr.py`, likewise.
 
     Returns:
-      One lane for each network; the variables `delta`, `frequency` and `amplitude` have one entry
-      for each neuron.
+      One lane for each network, with `delta`, `frequency` and `amplitude`: [lane, neuron].
     """
     # What fails, fails now rather than after the training.
     folders = (gradient_descent, adamw)
@@ -93,13 +90,12 @@ def with_phases(result: grokjax.SweepResult) -> grokjax.SweepResult:
         for lane in range(result.dataset.sizes["lane"])
     ]
     dims = ("lane", "neuron")
-    found = result.dataset.assign(
+    return result.assign(
         delta=(dims, np.stack([lane.delta for lane in lanes]), {"units": "rad"}),
         frequency=(dims, np.stack([lane.frequency for lane in lanes])),
         # The output's amplitude: how much a neuron says.
         amplitude=(dims, np.stack([lane.amplitude[-1] for lane in lanes])),
     )
-    return dataclasses.replace(result, dataset=found)
 
 
 def summary(dataset: xarray.Dataset) -> xarray.Dataset:
@@ -112,8 +108,8 @@ def summary(dataset: xarray.Dataset) -> xarray.Dataset:
 
 def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """The histogram of all neurons, of each optimizer."""
-    groups = result.groups("optimizer")
     figure, ax = plotting.new_figure()
+    groups = result.groups("optimizer")
     plotting.phase_histogram({name: lanes.dataset.delta for name, lanes in groups}, ax)
     return figure
 
@@ -121,15 +117,13 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
 def table(result: grokjax.SweepResult) -> None:
     """Median over seeds, and the lowest and highest."""
     groups = {name: summary(lanes.dataset) for name, lanes in result.groups("optimizer")}
-    print_table(
-        f"{result.dataset.attrs['task']}: phi_1 + phi_2 - phi_3, median (lowest to highest) of "
-        f"{len(np.unique(result.dataset.seed))} seeds",
-        ("", *groups),
-        (
-            (str(name).replace("_", " "), *(spread(x[name], ".3f") for x in groups.values()))
-            for name in next(iter(groups.values()))
-        ),
-    )
+    task, seeds = result.dataset.attrs["task"], len(np.unique(result.dataset.seed))
+    title = f"{task}: phi_1 + phi_2 - phi_3, median (lowest to highest) of {seeds} seeds"
+    rows = [
+        (str(name).replace("_", " "), *(spread(x[name], ".3f") for x in groups.values()))
+        for name in next(iter(groups.values()))
+    ]
+    print_table(title, ("", *groups), rows)
 
 
 if __name__ == "__main__":

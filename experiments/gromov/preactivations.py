@@ -13,8 +13,6 @@ Expected: noise at initialization; after gradient descent one series of Fourier 
 n + m; for random phases the same and weak ones of 2n, 2m and n - m.
 """
 
-import dataclasses
-import functools
 from pathlib import Path
 
 import jax
@@ -24,9 +22,8 @@ import xarray
 
 import grokjax
 from experiments.common import gradient_descent
-from grokjax import analytic, plotting, spectral, tasks
+from grokjax import analytic, models, plotting, spectral, tasks
 from grokjax.command import Count, Study, experiment, print_table, run_as_command
-from grokjax.models import QuadraticMLP
 
 SERIES = {
     "wanted": "n + m",
@@ -36,6 +33,7 @@ SERIES = {
     "other": "other",
     "constant": "constant",
 }
+ANSWER, NEURON = 6, 30  # the logit and the hidden neuron that are drawn
 
 
 @experiment(
@@ -50,22 +48,16 @@ def preactivations(
     seed: Count = 0,
     max_steps: int = 2000,
     trained: Path | None = None,
-    answer: Count = 6,
-    neuron: Count = 30,
 ) -> grokjax.SweepResult:
     """Preactivations of an initial, a trained and an analytic network, and their Fourier images.
 
     Args:
       seed: of the initial weights, the split, and the phases.
       max_steps: steps of gradient descent.
-      trained: folder of a result of `dynamics.py` of the same p, width and seed, to be used
-        instead of training.
-      answer: which logit to draw.
-      neuron: which hidden neuron to draw.
+      trained: folder of a result of `dynamics.py` of this p, width and seed, taken instead.
 
     Returns:
-      Three lanes, named by the column `network`, with their parameters and the shares of Fourier
-      power in each series of peaks.
+      Three lanes, named by the column `network`, with shares of power in each series of peaks.
     """
     recipe, columns = gradient_descent(p, width)
     phases = analytic.analytic_weights(p, width, key=jax.random.key(seed))
@@ -77,8 +69,7 @@ def preactivations(
         "gradient descent": (max_steps, columns, None) if found is None else (1, still, found),
         "random phases": (1, still, jax.tree.map(lambda leaf: leaf[None], phases)),
     }
-    figure = functools.partial(draw, answer=answer, neuron=neuron)
-    with study.sweeps(figure, table) as sweeps:
+    with study.sweeps(draw, table) as sweeps:
         for name, (steps, rate, params) in networks.items():
             sweeps.run(
                 recipe, tasks.modular_addition(p), grokjax.grid(alpha=[alpha], seed=[seed], **rate),
@@ -93,7 +84,7 @@ def tables(result: grokjax.SweepResult, lane: int) -> tuple[np.ndarray, np.ndarr
     assert result.params is not None
     params = {name: jnp.asarray(value[lane]) for name, value in result.params.items()}
     _, p, width = params["w1"].shape
-    model, tokens = QuadraticMLP(p, width), tasks.modular_addition(p).tokens
+    model, tokens = models.QuadraticMLP(p, width), tasks.modular_addition(p).tokens
     hidden = np.asarray(model.preactivations(params, tokens))
     logits = np.asarray(model.apply(params, tokens))
     return logits.reshape(p, p, p), hidden.reshape(p, p, width)
@@ -112,25 +103,24 @@ def with_series(result: grokjax.SweepResult) -> grokjax.SweepResult:
     shares = {name: float(varying[mask].sum()) for name, mask in masks.items()}
     shares |= {"other": 1 - sum(shares.values()), "constant": float(power[0, 0] / power.sum())}
     added = {f"power_{name}": ("lane", [x], {"units": "1"}) for name, x in shares.items()}
-    return dataclasses.replace(result, dataset=result.dataset.assign(added))
+    return result.assign(**added)
 
 
-def draw(result: grokjax.SweepResult, *, answer: int = 6, neuron: int = 30) -> "plotting.Figure":
+def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """A logit, its Fourier image and a hidden neuron of every network."""
     figure, axes = plotting.new_figure(3, 3, size=(7.2, 6.3))
     for lane, network in enumerate(result.dataset.network.values):
         logits, hidden = tables(result, lane)
         p, width = len(logits), hidden.shape[-1]
-        logit, unit = logits[..., answer % p], hidden[..., neuron % width]
+        answer, neuron = ANSWER % p, NEURON % width
+        logit, unit = logits[..., answer], hidden[..., neuron]
         amplitude = np.sqrt(np.array(spectral.power_2d(logit))) / p**2
         amplitude[0, 0] = 0.0  # the constant, which would outshine all others
-        frequencies = np.arange(p) - p // 2
+        frequencies = dict.fromkeys((r"$\mu$", r"$\nu$"), np.arange(p) - p // 2)
         images = {
-            f"$h^{{(2)}}_{{{answer % p}}}(n, m)$": xarray.DataArray(logit, dims=("$n$", "$m$")),
-            "Fourier image": xarray.DataArray(
-                np.fft.fftshift(amplitude), {r"$\mu$": frequencies, r"$\nu$": frequencies}
-            ),
-            f"$h^{{(1)}}_{{{neuron % width}}}(n, m)$": xarray.DataArray(unit, dims=("$n$", "$m$")),
+            f"$h^{{(2)}}_{{{answer}}}(n, m)$": xarray.DataArray(logit, dims=("$n$", "$m$")),
+            "Fourier image": xarray.DataArray(np.fft.fftshift(amplitude), frequencies),
+            f"$h^{{(1)}}_{{{neuron}}}(n, m)$": xarray.DataArray(unit, dims=("$n$", "$m$")),
         }
         for ax, (name, image) in zip(axes[:, lane], images.items(), strict=True):
             plotting.heatmap(image, ax, title=f"{network}\n{name}", square=True)
@@ -143,14 +133,12 @@ def table(result: grokjax.SweepResult) -> None:
     """The share of each series of peaks in the Fourier power of the logits, the constant apart."""
     dataset, accuracy = result.dataset, result.final("test_accuracy")
     numbers = [*(dataset[f"power_{name}"] for name in SERIES), accuracy]
-    print_table(
-        f"{dataset.attrs['task']}: share of the logits' Fourier power",
-        ("network", *SERIES.values(), "accuracy"),
-        (
-            (network, *(f"{x.values[lane]:.4f}" for x in numbers))
-            for lane, network in enumerate(dataset.network.values)
-        ),
-    )
+    title = f"{dataset.attrs['task']}: share of the logits' Fourier power"
+    rows = [
+        (network, *(f"{x.values[lane]:.4f}" for x in numbers))
+        for lane, network in enumerate(dataset.network.values)
+    ]
+    print_table(title, ("network", *SERIES.values(), "accuracy"), rows)
 
 
 def _params_of(directory: Path, seed: int) -> dict[str, np.ndarray]:

@@ -18,19 +18,15 @@ import numpy as np
 
 import grokjax
 from experiments.common import adamw, cells, gradient_descent, untrained
-from grokjax import analytic, plotting, tasks
+from grokjax import analytic, models, plotting, tasks
 from grokjax.command import Study, experiment, print_table, run_as_command, spread
-from grokjax.models import QuadraticMLP
 
 NETWORKS = ("exact", "AdamW", "gradient descent", "random phases")
 
 
-@experiment(
-    "gromov_width",
-    paper={
-        "p": 97, "widths": (6, 12, 25, 50, 100, 200, 500), "alpha": 0.5, "max_steps": (5000, 1000),
-    },
-)  # fmt: skip
+@experiment("gromov_width", paper={
+    "p": 97, "widths": (6, 12, 25, 50, 100, 200, 500), "alpha": 0.5, "max_steps": (5000, 1000),
+})  # fmt: skip
 def width(
     study: Study,
     *,
@@ -48,13 +44,11 @@ def width(
       widths: hidden units, at least 3.
       seeds: trained networks of each width, with seeds 0, 1, ...
       draws: networks with random phases of each width.
-      max_steps: training steps of gradient descent and of AdamW; all test answers right ends the
-        training of a network sooner.
+      max_steps: training steps of gradient descent and of AdamW, or until all answers are right.
       eval_every: steps between measurements; a fifth of it for AdamW.
 
     Returns:
-      One lane for each network, with the columns `network` and `width`. The accuracy of analytic
-      networks is that on the whole table, of which they were not trained on any part.
+      One lane for each network; of an analytic one the accuracy is that on the whole table.
     """
     task = tasks.modular_addition(p)
     trained = {
@@ -69,9 +63,8 @@ def width(
                 sweeps.run(
                     recipe, task, grokjax.grid(alpha=alpha, seed=range(seeds), **columns),
                     title=f"{network}, {size} neurons", columns={"network": network, "width": size},
-                    checkpoints=f"{training.__name__}_{size}",
+                    checkpoints=f"{training.__name__}_{size}", keep_params="none",
                     max_steps=budget, eval_every=every, stop=grokjax.grokked(threshold=1.0),
-                    keep_params="none",
                 )  # fmt: skip
     return sweeps.result
 
@@ -85,38 +78,35 @@ def analytic_networks(task: tasks.Task, widths: tuple[int, ...], draws: int) -> 
     for name, size, seed in rows:
         key = None if name == "exact" else jax.random.key(seed)
         params = analytic.analytic_weights(p, size, key=key)
-        found.append(analytic.evaluate(QuadraticMLP(p, size), params, task))
+        found.append(analytic.evaluate(models.QuadraticMLP(p, size), params, task))
     network, size, seed = zip(*rows, strict=True)
     columns = {"network": network, "width": size, "seed": seed}
-    accuracy, loss = [each.accuracy for each in found], [each.mse for each in found]
-    return untrained(task, columns, accuracy=accuracy, loss=loss)
+    measured = {"accuracy": [x.accuracy for x in found], "loss": [x.mse for x in found]}
+    return untrained(task, columns, **measured)
 
 
-def accuracies(result: grokjax.SweepResult) -> dict[str, np.ndarray]:
-    """Final test accuracy by network: [widths, seeds]."""
-    found = cells(result.final("test_accuracy"), "network", "width")
-    return {name: found[name] for name in NETWORKS if name in found}
+def accuracies(result: grokjax.SweepResult) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The widths, and the final test accuracy by network: [widths, seeds]."""
+    widths, found = cells(result.final("test_accuracy"), "network", "width")
+    return widths, {name: found[name] for name in NETWORKS if name in found}
 
 
 def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     """Test accuracy against width, of each kind of network."""
-    widths, chance = np.unique(result.dataset.width), result.dataset.attrs["chance"]
     figure, ax = plotting.new_figure()
-    plotting.accuracy_against_width(widths, accuracies(result), ax, chance=chance)
+    plotting.accuracy_against_width(*accuracies(result), ax, chance=result.dataset.attrs["chance"])
     return figure
 
 
 def table(result: grokjax.SweepResult) -> None:
     """Median test accuracy, and the lowest and highest, for each network and width."""
-    dataset, values = result.dataset, accuracies(result)
-    print_table(
-        f"{dataset.attrs['task']}: test accuracy (%), median and lowest-highest",
-        ("width", *(f"{name} ({x.shape[1]})" for name, x in values.items())),
-        (
-            (size, *(spread(100 * x[i], ".2f", lines=True) for x in values.values()))
-            for i, size in enumerate(np.unique(dataset.width))
-        ),
-    )
+    widths, values = accuracies(result)
+    title = f"{result.dataset.attrs['task']}: test accuracy (%), median and lowest-highest"
+    rows = [
+        (size, *(spread(100 * x[i], ".2f", lines=True) for x in values.values()))
+        for i, size in enumerate(widths)
+    ]
+    print_table(title, ("width", *(f"{name} ({x.shape[1]})" for name, x in values.items())), rows)
 
 
 if __name__ == "__main__":

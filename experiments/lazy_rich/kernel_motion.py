@@ -36,22 +36,17 @@ import xarray
 
 import grokjax
 from experiments.common import Training, adamw, gradient_descent
-from grokjax import kernels, losses, models, optimizers, plotting, tasks
+from grokjax import kernels, losses, measures, models, optimizers, plotting, tasks
 from grokjax.command import Study, experiment, number, print_table, run_as_command
-from grokjax.measures import masked_mean
-from grokjax.sweep import log_spaced
 
 LINEAR = ("linear_train_loss", "linear_test_loss")
 CHECKPOINTS = ("start", "memorized", "grokked", "end")
 
 
-@experiment(
-    "lazy_rich_kernel_motion",
-    paper={
-        "p": 97, "width": 500, "alpha": 0.5, "rate": 2.5e5, "seeds": 3,
-        "descent_steps": 8000, "adamw_steps": 1000,
-    },
-)  # fmt: skip
+@experiment("lazy_rich_kernel_motion", paper={
+    "p": 97, "width": 500, "alpha": 0.5, "rate": 2.5e5, "seeds": 3,
+    "descent_steps": 8000, "adamw_steps": 1000,
+})  # fmt: skip
 def kernel_motion(
     study: Study,
     *,
@@ -71,8 +66,7 @@ def kernel_motion(
     Args:
       network: quadratic: Gromov's, on the squared error; mlp or transformer: the report's, without
         dropout, on the cross entropy.
-      width: hidden units; of the perceptron in each of two layers, of the Transformer its only
-        layer's.
+      width: hidden units; of the perceptron in each of two layers, of the Transformer in one.
       rate: the learning rate of gradient descent at p = 97 and width 500, at others the one of the
         same dynamics; the quadratic network alone is trained by it.
       descent_steps: training steps of gradient descent.
@@ -80,8 +74,7 @@ def kernel_motion(
         network, 3e-3 and 1 of the others.
       probe: random rows of the table on which kernels are compared, the same for all networks.
       regression_rows: random rows of the table on which after-kernels are fitted and judged; time
-        and memory grow with their square. By default all, but 600 of other networks than the
-        quadratic one.
+        and memory grow with their square. By default all, or 600 if network is not quadratic.
     """
     task = tasks.modular_addition(p)
     if network == "quadratic":
@@ -89,20 +82,20 @@ def kernel_motion(
             "gradient descent": (gradient_descent(p, width, rate), descent_steps),
             "AdamW": (adamw(p, width), adamw_steps),
         }
-        most = task.num_rows
     else:
         families = {"AdamW": (perceptron_or_transformer(network, p, width), adamw_steps)}
-        most = 600  # the whole table at p = 23, where it was measured
-    rows = most if regression_rows is None else regression_rows
+    # 600 are more than the whole table at p = 23, where it was measured.
+    rows = regression_rows or (task.num_rows if network == "quadratic" else 600)
     with study.sweeps(draw, print_checkpoints) as sweeps:
         for name, ((recipe, rates), max_steps) in families.items():
+            measure = functools.partial(
+                kernels_along_training, loss=recipe.loss, probe=probe, regression_rows=rows
+            )
             sweeps.run(
                 recipe, task, grokjax.grid(alpha=[alpha], seed=range(seeds), **rates),
                 title=name, columns={"optimizer": name}, checkpoints=name.replace(" ", "_"),
-                max_steps=max_steps, eval_every=log_spaced(max_steps, per_decade=16), stop=None,
-                keep_params="all", then=functools.partial(
-                    kernels_along_training, loss=recipe.loss, probe=probe, regression_rows=rows
-                ),
+                max_steps=max_steps, eval_every=grokjax.log_spaced(max_steps, per_decade=16),
+                stop=None, keep_params="all", then=measure,
             )  # fmt: skip
     return sweeps.result
 
@@ -119,13 +112,9 @@ def perceptron_or_transformer(network: str, p: int, width: int) -> Training:
 def kernels_along_training(
     result: grokjax.SweepResult, loss: losses.LossFn, probe: int, regression_rows: int
 ) -> grokjax.SweepResult:
-    """A sweep that kept its parameters at all measurements, with all kernel measures of them.
+    """A sweep of networks of one kind, trained on this loss, with all kernel measures of them.
 
-    Args:
-      result: of networks of one kind.
-      loss: that they were trained on.
-      probe: random rows of the table on which kernels are compared.
-      regression_rows: random rows of the table on which after-kernels are fitted and judged.
+    Parameters must be kept at all measurements; the numbers of rows are options of the experiment.
 
     Returns:
       The result without parameters, with `norm_ratio`, `distance`, `centred_distance`, `alignment`,
@@ -157,8 +146,8 @@ def kernels_along_training(
             "alignment": kernels.alignment(now, answers),
             "centred_alignment": kernels.alignment(now, answers, centred=True),
             "motion": kernels.relative_motion(params, initial),
-            "linear_train_loss": masked_mean(lazy, train),
-            "linear_test_loss": masked_mean(lazy, ~train),
+            "linear_train_loss": measures.masked_mean(lazy, train),
+            "linear_test_loss": measures.masked_mean(lazy, ~train),
         }
 
     span = jax.jit(functools.partial(kernels.span_fraction, model, iterations=100))
@@ -167,11 +156,12 @@ def kernels_along_training(
     def checkpoint(now: Any, initial: Any, split: tasks.Split) -> dict[str, Any]:
         after = kernels.regression(trace(now, regressed), task.labels[fitted], split.train[fitted])
         logits = kernels.linearized(model, now, initial, task.tokens)
+        right = logits.argmax(axis=1) == task.labels
         return {
             "regression_accuracy": after.test_accuracy,
             "regression_loss": after.test_loss,
             "span_fraction": span(now, initial, trained(split)),
-            "linear_test_accuracy": masked_mean(logits.argmax(axis=1) == task.labels, split.test),
+            "linear_test_accuracy": measures.masked_mean(right, split.test),
         }
 
     curves, points, random = [], [], []
@@ -201,10 +191,8 @@ def kernels_along_training(
 
 def some_rows(task: tasks.Task, number: int) -> np.ndarray:
     """Random rows of a table, all if it has no more: increasing, and always the same."""
-    rows = np.random.default_rng(0).choice(
-        task.num_rows, size=min(number, task.num_rows), replace=False
-    )
-    return np.sort(rows)
+    number = min(number, task.num_rows)
+    return np.sort(np.random.default_rng(0).choice(task.num_rows, size=number, replace=False))
 
 
 def at_checkpoints(dataset: xarray.Dataset) -> xarray.Dataset:
@@ -240,10 +228,9 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     figure, axes = plotting.new_figure(len(families), len(PANELS), size=size, squeeze=False)
     for row, (optimizer, lanes) in zip(axes, families, strict=True):
         dataset = lanes.dataset
-        row[0].plot(
-            dataset.checkpoint_step.values.ravel(), dataset.regression_accuracy.values.ravel(), "D",
-            color=plotting.PALETTE[2], markersize=4, label="after-kernel, test",
-        )  # fmt: skip
+        after = (dataset[x].values.ravel() for x in ("checkpoint_step", "regression_accuracy"))
+        mark = {"color": plotting.PALETTE[2], "markersize": 4, "label": "after-kernel, test"}
+        row[0].plot(*after, "D", **mark)
         for ax, (ylabel, labels) in zip(row, PANELS.items(), strict=True):
             scale = dataset.test_loss.isel(time=0) if "loss" in ylabel else 1
             shown = dataset.assign({name: dataset[name] / scale for name in labels})
@@ -282,13 +269,13 @@ def print_checkpoints(result: grokjax.SweepResult) -> None:
         found = at_checkpoints(lanes.dataset.assign(of_start))
         table = found.median("lane").sel(checkpoint=list(CHECKPOINTS))
         cell = lambda x: "" if np.isnan(x) else number(round(x, 4))  # a distance of 1e-8 is 0
-        print_table(
+        title = (
             f"{optimizer}, p = {p}, alpha {lanes.dataset.alpha.values[0]:g}: "
-            f"medians of {lanes.dataset.sizes['lane']} seeds",
-            ("", *CHECKPOINTS),
-            [(text, *map(cell, x * table[name].values)) for text, (name, x) in rows.items()],
-            notes=[f"a random direction is inside the span to {table.random_span_fraction:.3f}"],
+            f"medians of {lanes.dataset.sizes['lane']} seeds"
         )
+        cells = [(text, *map(cell, x * table[name].values)) for text, (name, x) in rows.items()]
+        note = f"a random direction is inside the span to {table.random_span_fraction:.3f}"
+        print_table(title, ("", *CHECKPOINTS), cells, notes=[note])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ wrong on every test row. Yet every a groks, after a motion of more than the init
 network lazier delays the rich phase, and does not replace it.
 """
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -23,19 +22,15 @@ import numpy as np
 import xarray
 
 import grokjax
-from grokjax import kernels, losses, optimizers, plotting, survival, tasks
+from experiments.common import about
+from grokjax import kernels, losses, models, optimizers, plotting, survival, tasks
 from grokjax.command import Positive, Study, experiment, number, print_table, run_as_command
-from grokjax.models import QuadraticMLP
-from grokjax.sweep import log_spaced
 
 
-@experiment(
-    "lazy_rich_laziness",
-    paper={
-        "laziness": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0), "rate": 100.0, "seeds": 3,
-        "max_steps": 2_000_000,
-    },
-)  # fmt: skip
+@experiment("lazy_rich_laziness", paper={
+    "laziness": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0), "rate": 100.0, "seeds": 3,
+    "max_steps": 2_000_000,
+})  # fmt: skip
 def laziness(
     study: Study,
     *,
@@ -53,14 +48,14 @@ def laziness(
       laziness: the factors a on the centred output.
       rate: the learning rate at a = 1.
     """
-    model = kernels.Centred(QuadraticMLP(p, width))
+    model = kernels.Centred(models.QuadraticMLP(p, width))
     lanes = grokjax.grid(logit_scale=laziness, seed=range(seeds), alpha=[alpha])
     lanes["learning_rate"] = rate / lanes["logit_scale"] ** 2
     recipe = grokjax.Recipe(model, losses.mse, optimizers.gradient_descent)
     with study.sweeps(draw, print_delays) as sweeps:
         sweeps.run(
             recipe, tasks.modular_addition(p), lanes, checkpoints="laziness", max_steps=max_steps,
-            eval_every=log_spaced(max_steps, per_decade=50), then=lazy_measures,
+            eval_every=grokjax.log_spaced(max_steps, per_decade=50), then=lazy_measures,
         )  # fmt: skip
     return sweeps.result
 
@@ -82,14 +77,13 @@ def lazy_measures(result: grokjax.SweepResult) -> grokjax.SweepResult:
         network = result.network(lane).params
         now, at_start = trace(network["trained"]), trace(network["initial"])
         lazy = kernels.regression(at_start, task.labels, result.split(lane).train)
-        rows.append(
-            {
-                "motion": kernels.relative_motion(network["trained"], network["initial"]),
-                "kernel_distance": kernels.distance(now, at_start),
-                "kernel_test_loss": lazy.test_loss,
-                "kernel_test_accuracy": lazy.test_accuracy,
-            }
-        )
+        row = {
+            "motion": kernels.relative_motion(network["trained"], network["initial"]),
+            "kernel_distance": kernels.distance(now, at_start),
+            "kernel_test_loss": lazy.test_loss,
+            "kernel_test_accuracy": lazy.test_accuracy,
+        }
+        rows.append(row)
     columns: dict[str, Any] = {name: [float(row[name]) for row in rows] for name in rows[0]}
     for name in ("train", "test"):
         loss = dataset[f"{name}_loss"].values
@@ -97,8 +91,7 @@ def lazy_measures(result: grokjax.SweepResult) -> grokjax.SweepResult:
         columns[f"{name}_half"] = survival.first_sustained(
             -loss / loss[:, :1], dataset.step, -0.5, patience=loss.shape[1], ended=True
         )
-    dataset = dataset.assign({name: ("lane", values) for name, values in columns.items()})
-    return dataclasses.replace(result, dataset=dataset)
+    return result.assign(**{name: ("lane", values) for name, values in columns.items()})
 
 
 def medians(result: grokjax.SweepResult) -> xarray.Dataset:
@@ -135,8 +128,7 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
     figure, (left, middle, right) = plotting.new_figure(1, 3, size=(10, 3.4))
     plotting.loss_curves(dataset, left, by=colours, legend=False)
     plotting.accuracy_curves(dataset, middle, by=colours, legend=False)
-    title = rf"$\alpha$ = {dataset.alpha.values[0]:g}"
-    left.set(ylabel="loss / initial loss", title=title)
+    left.set(ylabel="loss / initial loss", title=rf"$\alpha$ = {dataset.alpha.values[0]:g}")
     steps = {"memorization_step": "memorization", "grokking_step": "grokking"}
     plotting.step_against(dataset, steps, "logit_scale", right, log_x=True, legend=False)
     plotting.legend_outside(figure)
@@ -157,23 +149,20 @@ def print_delays(result: grokjax.SweepResult) -> None:
         "kernel\ndistance": "kernel_distance",
     }
     rate = (dataset.learning_rate * dataset.logit_scale**2).values[0]
-    rows = table[list(headings.values())].to_array().values.T
+    seeds = len(np.unique(dataset.seed))
+    title = f"{about(result)}, rate {number(rate)} / a^2: medians of {seeds} seeds"
+    values = table[list(headings.values())].to_array().values.T
+    rows = [
+        (number(a), *(number(x, "not yet") for x in row))
+        for a, row in zip(table.logit_scale.values, values, strict=True)
+    ]
     accuracy = dataset.kernel_test_accuracy.mean().item()
     loss = (dataset.kernel_test_loss / dataset.test_loss.isel(time=0)).mean().item()
-    print_table(
-        f"{dataset.attrs['task']}, alpha {dataset.alpha.values[0]:g}, rate {number(rate)} / a^2: "
-        f"medians of {len(np.unique(dataset.seed))} seeds",
-        ("a", *headings),
-        [
-            (number(a), *(number(x) if np.isfinite(x) else "not yet" for x in row))
-            for a, row in zip(table.logit_scale.values, rows, strict=True)
-        ],
-        notes=[
-            "kernel regression with the initial features: "
-            f"test accuracy {accuracy:.3f},\ntest loss / initial {loss:.3f}"
-        ],
-        left=0,
+    note = (
+        "kernel regression with the initial features: "
+        f"test accuracy {accuracy:.3f},\ntest loss / initial {loss:.3f}"
     )
+    print_table(title, ("a", *headings), rows, notes=[note], left=0)
 
 
 if __name__ == "__main__":

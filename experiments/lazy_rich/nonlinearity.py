@@ -18,26 +18,20 @@ is the other way round: of 279 rows lambda = 0.5 makes 15 % right and lambda = 1
 rows the curves of all lambdas lie on each other. It is the rows that matter.
 """
 
-import dataclasses
 from typing import Literal
 
 import jax
 import numpy as np
-import xarray
 
 import grokjax
 from experiments.common import Training, gradient_descent
 from grokjax import losses, models, optimizers, plotting, tasks
 from grokjax.command import Study, experiment, number, print_table, run_as_command
-from grokjax.sweep import log_spaced
 
 
-@experiment(
-    "lazy_rich_nonlinearity",
-    paper={
-        "network": "mlp", "p": 151, "width": 256, "rate": 1e-3, "seeds": 3, "max_steps": 100_000,
-    },
-)  # fmt: skip
+@experiment("lazy_rich_nonlinearity", paper={
+    "network": "mlp", "p": 151, "width": 256, "rate": 1e-3, "seeds": 3, "max_steps": 100_000,
+})  # fmt: skip
 def nonlinearity(
     study: Study,
     *,
@@ -61,23 +55,22 @@ def nonlinearity(
       rate: the learning rate; of the quadratic network that of p = 97 and width 500, converted.
 
     Returns:
-      Lanes for each lambda (`nonlinearity`) and each number of `train_rows` that it or a smaller
-      lambda has at the fixed alpha.
+      Lanes for each lambda and each `train_rows` that it or a smaller one has at the fixed alpha.
     """
     recipe, numbers = (gradient_descent if network == "quadratic" else perceptron)(p, width, rate)
     values = sorted(nonlinearity)
     key = jax.random.key(0)  # one for all: the sets A are nested
     restricted = [tasks.restrict_operand(tasks.modular_addition(p), x, key) for x in values]
     rows = [tasks.num_train_rows(task, alpha) for task in restricted]
+    measure_at = grokjax.log_spaced(max_steps, per_decade=16)
     with study.sweeps(draw, print_findings) as sweeps:
         for i, (value, task) in enumerate(zip(values, restricted, strict=True)):
             alphas = [count / task.num_rows for count in rows[: i + 1]]
             sweeps.run(
                 recipe, task, grokjax.grid(alpha=alphas, seed=range(seeds), **numbers),
                 title=f"lambda {value:g}", columns={"nonlinearity": value},
-                checkpoints=f"lambda_{value:g}", max_steps=max_steps,
-                eval_every=log_spaced(max_steps, per_decade=16), stop=None, keep_params="none",
-                then=with_train_rows,
+                checkpoints=f"lambda_{value:g}", then=with_train_rows, keep_params="none",
+                max_steps=max_steps, eval_every=measure_at, stop=None,
             )  # fmt: skip
     return sweeps.result
 
@@ -93,22 +86,15 @@ def with_train_rows(result: grokjax.SweepResult) -> grokjax.SweepResult:
     """The result of a sweep with the column `train_rows`."""
     assert result.task is not None
     rows = [tasks.num_train_rows(result.task, alpha) for alpha in result.dataset.alpha.values]
-    dataset = result.dataset.assign_coords(
-        train_rows=("lane", rows, {"long_name": "training rows"})
-    )
-    dataset.nonlinearity.attrs["long_name"] = r"$\lambda$"
-    return dataclasses.replace(result, dataset=dataset)
+    result = result.assign_coords(train_rows=("lane", rows, {"long_name": "training rows"}))
+    result.dataset.nonlinearity.attrs["long_name"] = r"$\lambda$"
+    return result
 
 
 def compared(result: grokjax.SweepResult, *, rows_fixed: bool) -> grokjax.SweepResult:
     """The lanes of each lambda at the fixed alpha, which are most rows; or at the fewest rows."""
     chosen = lambda rows: rows == (rows.min() if rows_fixed else rows.max())
     return result.select(result.dataset.train_rows.groupby("nonlinearity").map(chosen))
-
-
-def final_accuracy(result: grokjax.SweepResult) -> xarray.DataArray:
-    """Median test accuracy at the end, [nonlinearity, train_rows]; NaN where there are no lanes."""
-    return result.final("test_accuracy").groupby(["nonlinearity", "train_rows"]).median()
 
 
 def draw(result: grokjax.SweepResult) -> "plotting.Figure":
@@ -122,9 +108,8 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
         ax.set(title=f"{title} for all", ylim=(1e-3 * dataset.train_loss.max().item(), None))
         plotting.label_log(ax.yaxis)
     axes[1].sharey(axes[0])
-    plotting.final_against(
-        result, "test_accuracy", "train_rows", colours, axes[2], log_x=True, legend=False
-    )
+    where = {"by": colours, "ax": axes[2], "log_x": True, "legend": False}
+    plotting.final_against(result, "test_accuracy", "train_rows", **where)
     plotting.legend_outside(figure, colours=colours)
     return figure
 
@@ -135,30 +120,23 @@ def print_findings(result: grokjax.SweepResult) -> None:
     rows = []
     for value, group in compared(result, rows_fixed=False).groups("nonlinearity"):
         lanes = group.dataset
-        steps = [
-            float(lanes[name].fillna(np.inf).median())
-            for name in ("memorization_step", "grokking_step")
-        ]
-        cells = [number(step) if np.isfinite(step) else f">{number(budget)}" for step in steps]
+        reached = lanes.memorization_step, lanes.grokking_step
+        steps = [float(each.fillna(np.inf).median()) for each in reached]
+        cells = [number(step, f">{number(budget)}") for step in steps]
         loss = lanes.test_loss.median("lane").values
         count = lanes.train_rows.values[0]
         rows.append((number(value), count, *cells, number(loss.max()), number(loss[-1])))
-    print_table(
-        f"{dataset.attrs['task'].split(',')[0]}: medians of {len(np.unique(dataset.seed))} seeds, "
-        f"{budget:,} steps",
-        ("lambda", "rows", "T_mem", "T_gen", "highest test loss", "test loss"),
-        rows,
-        left=0,
-    )
-    accuracy = final_accuracy(result)
-    print_table(
-        "final test accuracy",
-        ("training rows", *(f"lambda = {number(x)}" for x in accuracy.nonlinearity.values)),
-        [
-            (rows, *("" if np.isnan(x) else f"{x:.3f}" for x in cells))
-            for rows, cells in zip(accuracy.train_rows.values, accuracy.values.T, strict=True)
-        ],
-    )
+    task, seeds = dataset.attrs["task"].split(",")[0], len(np.unique(dataset.seed))
+    title = f"{task}: medians of {seeds} seeds, {budget:,} steps"
+    headings = ("lambda", "rows", "T_mem", "T_gen", "highest test loss", "test loss")
+    print_table(title, headings, rows, left=0)
+    accuracy = result.final("test_accuracy").groupby(["nonlinearity", "train_rows"]).median()
+    headings = ("training rows", *(f"lambda = {number(x)}" for x in accuracy.nonlinearity.values))
+    rows = [
+        (count, *("" if np.isnan(x) else f"{x:.3f}" for x in cells))
+        for count, cells in zip(accuracy.train_rows.values, accuracy.values.T, strict=True)
+    ]
+    print_table("final test accuracy", headings, rows)
 
 
 if __name__ == "__main__":

@@ -48,8 +48,14 @@ USUAL = {
     "alpha": "the fraction of the table trained on.",
     "alphas": "fractions of the table to train on.",
     "seeds": "networks of each kind, with seeds 0, 1, ...",
-    "max_steps": "training steps of each network.",
+    "max_steps": "training steps of each network, at most.",
     "eval_every": "steps between measurements.",
+    "moduli": "values of p.",
+    "network": "which one.",
+    "learning_rate": "of AdamW.",
+    "weight_decay": "of AdamW.",
+    "weight_decays": "of AdamW; 0 is none.",
+    "decays": "weight decays of AdamW; 0 is none.",
 }
 # What every experiment has beside its own options, with its help.
 COMMON = {

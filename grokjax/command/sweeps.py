@@ -1,6 +1,5 @@
 """The sweeps of an experiment, and the report on them that an interruption does not prevent."""
 
-import dataclasses
 import pathlib
 import types
 from collections.abc import Callable, Mapping
@@ -245,11 +244,9 @@ class Sweeps:
         lanes = result.dataset.sizes["lane"]
         if not lanes:
             return
-        dataset = result.dataset
         for name, value in (columns or {}).items():
-            values = value(dataset) if callable(value) else np.repeat(value, lanes)
-            dataset = dataset.assign_coords({name: ("lane", values)})
-        result = dataclasses.replace(result, dataset=dataset)
+            values = value(result.dataset) if callable(value) else np.repeat(value, lanes)
+            result = result.assign_coords(**{name: ("lane", values)})
         self.results.append(result)
         if then is not None:
             self.results[-1] = then(result)

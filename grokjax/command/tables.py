@@ -47,9 +47,16 @@ def _record(table: TableRecord) -> None:
         records.append(table)
 
 
-def number(x: float) -> str:
-    """A number with the three digits that count: 1,234 and 0.123 and 12.3, never 1e+03."""
+def number(x: float, missing: str = "") -> str:
+    """A number with the three digits that count: 1,234 and 0.123 and 12.3, never 1e+03.
+
+    Args:
+      x: the number.
+      missing: what to say instead of NaN and of infinity, such as "never".
+    """
     x = float(x)
+    if missing and not np.isfinite(x):
+        return missing
     if abs(x) >= 100 or not np.isfinite(x):
         return f"{x:,.0f}"
     return f"{x + 0.0:.3g}" if abs(x) >= 1e-4 or not x else f"{x:.1e}"

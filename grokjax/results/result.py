@@ -129,6 +129,28 @@ class SweepResult:
         frame.attrs = dict(self.dataset.attrs)
         return frame
 
+    def assign(self, **variables: Any) -> "SweepResult":
+        """The result with further variables in its dataset, as `xarray.Dataset.assign` takes them.
+
+        Raises:
+          ValueError: as xarray, for what does not fit the dimensions of the dataset.
+
+        Example:
+          result.assign(peak=result.dataset.test_loss.max("time"))
+        """
+        return dataclasses.replace(self, dataset=self.dataset.assign(variables))
+
+    def assign_coords(self, **columns: Any) -> "SweepResult":
+        """The result with further columns of its lanes, as `xarray.Dataset.assign_coords` does.
+
+        Raises:
+          ValueError: as xarray, for what does not fit the dimensions of the dataset.
+
+        Example:
+          result.assign_coords(width=("lane", [16, 16, 64, 64])).groups("width")
+        """
+        return dataclasses.replace(self, dataset=self.dataset.assign_coords(columns))
+
     # -- lanes ----------------------------------------------------------------------------------
 
     def select(self, lanes: Any) -> "SweepResult":
