@@ -14,7 +14,9 @@ Both train one of these networks, and look at the whole table once a round:
 - transformer_97: that of the report "Grokking Phenomenon Reproduction", figure 1, with batches of
   512, dropout 0.1, AdamW with warmup.
 
-PyTorch trains one network after another, as the sources do; torch.compile is not used. Each has a
+PyTorch trains one network after another, as the sources do; torch.compile is not used. The last
+column is the bound that the machine sets: the rate of a step's operations, as XLA counts them, over
+that at which all cores, a device each, multiply matrices of 2048 rows and columns. Each has a
 process of its own that sleeps while another is timed, and all of them may use the same cores. They
 take turns, and what counts are ratios within one turn. On a machine with other work use
 `--threads 1` and the ratio of CPU time: PyTorch's threads wait for each other in every operation,
@@ -31,16 +33,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+import grokjax
 from benchmarks.common import needs, plan_of, record
+from benchmarks.compile_ahead import Case, operations
+from experiments.common import adamw
+from grokjax import losses, models, optimizers, tasks
 from grokjax.command import choose, cores, number, print_table, run_as_command, spread
+from grokjax.sweep.devices import Devices, empty_slots
+from grokjax.sweep.schedule import Schedule
 
 ALPHA, BATCH = 0.5, 512
 WIDTHS = {"quadratic_23": 128, "quadratic_97": 500, "transformer_97": 128}
 TORCH = {"torch": "PyTorch", "torch_lookup": "PyTorch, with look-ups"}
 RATES = {"quadratic": (1e-2, 5.0, 0), "transformer": (1e-3, 0.1, 10)}  # rate, decay, warmup
 MOST_TURNS = 1000  # of `steps` steps each
+PRODUCTS, SIDE = "products", 2048  # matrix products, what they are compared with
 REMEDY = 'pip install -e ".[bench]"'
 
 
@@ -80,7 +91,7 @@ def compared(
 ) -> dict[str, Any]:
     """Milliseconds of a lane-step, for PyTorch and for so many lanes, in turn, and their ratios."""
     loops = list(TORCH)[: 2 if network.startswith("quadratic") else 1]
-    names = [*loops, *map(str, lanes)]
+    names = [*loops, *map(str, lanes), PRODUCTS]
     servers = {name: start(network, name, steps, threads) for name in names}
     try:
         for name, server in servers.items():
@@ -93,27 +104,30 @@ def compared(
             server.communicate()
     seconds = np.array([[measured[:2] for measured in turn] for turn in turns])
     networks = np.array([*(1 for _ in loops), *lanes])  # in a process
-    milliseconds = seconds * 1e3 / steps / networks[:, None]
+    milliseconds = seconds[:, :-1] * 1e3 / steps / networks[:, None]
     ratios = milliseconds[:, :1] / milliseconds
+    device, worth = turns[0][-1][2:]
+    shares = seconds[:, -1:, 0] * 1e3 / worth / milliseconds[..., 0]
     labels = [f"lanes: {count}" for count in lanes]
-    device = turns[0][-1][2]
     print_table(
         f"a lane-step of {network}, {threads} cores, {device}, {repeats} turns of {steps} steps",
-        ("", "milliseconds", "as fast as PyTorch", "in CPU time"),
+        ("", "ms", "as fast as PyTorch", "in CPU time", "of products"),
         [
             (
                 label,
                 number(np.median(milliseconds[:, i, 0])),
                 *(spread(ratios[:, i, kind], ".2f") for kind in range(2)),
+                f"{np.median(shares[:, i]):.2f}",
             )
             for i, label in enumerate([*(TORCH[name] for name in loops), *labels])
         ],
     )
     return {
         "device": device,
-        "milliseconds": dict(zip(names, milliseconds[:, :, 0].T, strict=True)),
-        "cpu_milliseconds": dict(zip(names, milliseconds[:, :, 1].T, strict=True)),
+        "milliseconds": dict(zip(names, milliseconds[:, :, 0].T, strict=False)),
+        "cpu_milliseconds": dict(zip(names, milliseconds[:, :, 1].T, strict=False)),
         "ratios": dict(zip(labels, ratios[:, len(loops) :, 0].T, strict=True)),
+        "shares_of_products": dict(zip(labels, shares[:, len(loops) :].T, strict=True)),
     }
 
 
@@ -122,7 +136,8 @@ def start(network: str, name: str, steps: int, threads: int) -> subprocess.Popen
     environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # they share a GPU
     if name not in TORCH:
         # One lane has all the cores; more are spread over a simulated device for each.
-        environment["JAX_NUM_CPU_DEVICES"] = str(min(int(name), threads))
+        used = threads if name == PRODUCTS else min(int(name), threads)
+        environment["JAX_NUM_CPU_DEVICES"] = str(used)
     command = [sys.executable, __file__, "--networks", network, "--serve", name]
     command += ["--steps", str(steps), "--threads", str(threads)]
     pipe = subprocess.PIPE
@@ -130,7 +145,7 @@ def start(network: str, name: str, steps: int, threads: int) -> subprocess.Popen
 
 
 def ask(server: subprocess.Popen) -> list:
-    """Seconds of a turn, its CPU seconds, and the device."""
+    """Seconds of a turn, its CPU seconds, the device, and the products' worth in lane-steps."""
     server.stdin.write("\n")
     server.stdin.flush()
     return json.loads(server.stdout.readline())
@@ -140,8 +155,11 @@ def answer(network: str, name: str, steps: int, threads: int) -> None:
     """The other end: runs a turn for every line, and prints how long it took."""
     if threads < cores():
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    worth = 0.0
     if name in TORCH:
         turn, device = torch_turns(network, name == "torch_lookup", steps)
+    elif name == PRODUCTS:
+        turn, device, worth = product_turns(network)
     else:
         turn, device = jax_turns(network, int(name), steps)
     turn()  # compiles, and fills caches
@@ -151,7 +169,7 @@ def answer(network: str, name: str, steps: int, threads: int) -> None:
         begin, cpu = time.perf_counter(), time.process_time()
         turn()
         taken = [time.perf_counter() - begin, time.process_time() - cpu]
-        print(json.dumps([*taken, device]), flush=True)
+        print(json.dumps([*taken, device, worth]), flush=True)
 
 
 def sizes(network: str) -> tuple[str, int, int]:
@@ -160,23 +178,31 @@ def sizes(network: str) -> tuple[str, int, int]:
     return kind, int(p), WIDTHS[network]
 
 
+def recipe_of(network: str) -> Any:
+    """The recipe of a network."""
+    kind, p, width = sizes(network)
+    if kind == "quadratic":
+        return adamw(p, width)[0]
+    model = models.Transformer(p, width=width)
+    return grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=BATCH)
+
+
+def product_turns(network: str) -> tuple[Callable[[], Any], str, float]:
+    """A function that multiplies matrices on all devices, and their worth in lane-steps."""
+    square = np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32)
+    matrices = [jax.device_put(square, device) for device in jax.devices()]
+    multiply = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
+    turn = lambda: jax.block_until_ready([multiply(a) for a in matrices])
+    case = Case(recipe_of(network), tasks.modular_addition(sizes(network)[1]))
+    worth = 2 * SIDE**3 * len(matrices) / operations(case)
+    return turn, jax.devices()[0].device_kind, worth
+
+
 def jax_turns(network: str, lanes: int, steps: int) -> tuple[Callable[[], Any], str]:
     """A function that trains `lanes` lanes for `steps` more steps, by the engine's programs."""
-    import jax
-
-    import grokjax
-    from experiments.common import adamw
-    from grokjax import losses, models, optimizers, tasks
-    from grokjax.sweep.devices import Devices, empty_slots
-    from grokjax.sweep.schedule import Schedule
-
-    kind, p, width = sizes(network)
+    kind, p, _ = sizes(network)
     rate, decay, warmup = RATES[kind]
-    recipe, _ = adamw(p, width)
-    if kind == "transformer":
-        model = models.Transformer(p, width=width)
-        recipe = grokjax.Recipe(model, losses.cross_entropy, optimizers.adamw, batch_size=BATCH)
-    task, mesh = tasks.modular_addition(p), grokjax.lane_mesh()
+    recipe, task, mesh = recipe_of(network), tasks.modular_addition(p), grokjax.lane_mesh()
     columns = grokjax.grid(
         alpha=ALPHA, seed=range(lanes), learning_rate=rate, weight_decay=decay, warmup=warmup
     )
