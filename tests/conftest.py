@@ -88,6 +88,17 @@ def sizes_for_each_alpha():
         yield
 
 
+@pytest.fixture(scope="session")
+def planned():
+    """A function that plans a sweep, of the size of the shared one: for tests of its parts."""
+
+    def planned(recipe, task, lanes, **options):
+        defaults = {"max_steps": 400, "eval_every": 20, "stop": grokjax.grokked(), "initial": None}
+        return make_plan(recipe, task, lanes, **(defaults | {"keep_params": "final"} | options))
+
+    return planned
+
+
 def untrained_sweep(recipe, task, lanes, *, directory=None, progress=True, slots="auto", **options):
     """What `run_sweep` might return, of networks that nobody trained: it takes no time.
 

@@ -126,7 +126,8 @@ def measure(
     """
 
     def on_device(task, state, order, count, trained):
-        measured = jax.jit(lambda state: _reported(record(recipe, task, stop, state)))
+        measured = lambda state: _reported(record(recipe, task, stop, state))
+        measured = jax.jit(measured, inline=True)  # traced once, as in `_one_by_one`
 
         def one(state, trained):
             skipped = lambda state: (state, _zeros(jax.eval_shape(measured, state)[1]))
@@ -223,16 +224,32 @@ def _over_devices(fn: Callable[..., Any], mesh: Mesh, in_specs: Any, out_specs: 
 def _one_by_one(
     fn: Callable[..., Any], state: LaneState, order: jax.Array, count: jax.Array, inputs: Any
 ) -> tuple[LaneState, Any]:
-    """Applies `fn` to the first `count` slots of `order`, in a loop of exactly that many turns."""
-    fn = jax.jit(fn)  # so that it is traced once
+    """Applies `fn` to the first `count` slots of `order`, in a loop of exactly that many turns.
+
+    Programs compile sooner for what is not in them: places are not checked, since all of them
+    exist, and what `fn` returns as it got it is not written.
+    """
+    fn = jax.jit(fn, inline=True)  # so that it is traced once, and such values stay the same ones
+
+    def at(tree: Any, index: jax.Array) -> Any:
+        get = functools.partial(
+            jax.lax.dynamic_index_in_dim, keepdims=False, allow_negative_indices=False
+        )
+        return jax.tree.map(lambda leaf: get(leaf, index), tree)
+
+    def put(leaf: jax.Array, value: jax.Array, index: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_update_index_in_dim(
+            leaf, value, index, axis=0, allow_negative_indices=False
+        )
 
     def turn(i, carry):
         state, outputs = carry
-        slot = order[i]
-        at = lambda tree, index: jax.tree.map(lambda leaf: leaf[index], tree)
-        new, output = fn(at(state, slot), at(inputs, i))
-        put = lambda index: lambda leaf, value: leaf.at[index].set(value)
-        return jax.tree.map(put(slot), state, new), jax.tree.map(put(i), outputs, output)
+        slot = at(order, i)
+        old = at(state, slot)
+        new, output = fn(old, at(inputs, i))
+        replaced = lambda leaf, old, new: leaf if new is old else put(leaf, new, slot)
+        outputs = jax.tree.map(lambda leaf, value: put(leaf, value, i), outputs, output)
+        return jax.tree.map(replaced, state, old, new), outputs
 
     first = jax.tree.map(lambda leaf: leaf[0], (state, inputs))
     outputs = _zeros(jax.eval_shape(fn, *first)[1], order.size)
