@@ -170,4 +170,16 @@ def _rows_gradient(
         logits - jax.nn.one_hot(rows.labels, model.p, dtype=logits.dtype)
     )
     back = (2 * model.input_scale) * hidden * (residual @ w2.T)
-    return {"w1": add(back), "w2": (residual.T @ squares).T}
+    of_w2 = jax.lax.platform_dependent(residual, squares, cpu=_over_last, default=_over_rows)
+    return {"w1": add(back), "w2": of_w2}
+
+
+def _over_rows(residual: jax.Array, squares: jax.Array) -> jax.Array:
+    return (residual.T @ squares).T
+
+
+def _over_last(residual: jax.Array, squares: jax.Array) -> jax.Array:
+    # On a CPU, XLA is up to three times as fast where it sums over the last axis of the first
+    # factor. The barriers keep it from merging the transpositions into the product again.
+    barrier = jax.lax.optimization_barrier
+    return barrier(barrier(residual.T) @ squares).T
