@@ -8,6 +8,7 @@ import math
 import operator
 import os
 import pathlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -326,6 +327,32 @@ def is_concrete(*values: Any) -> bool:
     return all(
         not isinstance(leaf, Tracer) and getattr(leaf, "is_fully_addressable", True)
         for leaf in jax.tree.leaves(values)
+    )
+
+
+def needs_value(error: BaseException) -> str:
+    """What to say of a function that needs the value of a traced array; "" of another error.
+
+    The text goes on after the name of the function, and has no full stop.
+
+    Args:
+      error: what the function raised, under `jit`, `vmap` or `eval_shape`.
+    """
+    import jax
+
+    traced = (
+        jax.errors.ConcretizationTypeError,
+        jax.errors.TracerArrayConversionError,
+        jax.errors.TracerIntegerConversionError,
+    )
+    if not isinstance(error, traced):
+        return ""
+    paths = re.findall(r"((?:\['\w+'\])+)", str(error))  # as in params['layer']['kernel']
+    names = dict.fromkeys(repr(path[2:-2].replace("']['", "/")) for path in paths)
+    return (
+        f"needs the value of {' and '.join(names) or 'an array'} in Python, as `if`, `float` and "
+        "functions of NumPy do. All lanes share one compiled program, in which it is an array "
+        "without a value yet: use jnp.where, jax.lax.cond and functions of jax.numpy"
     )
 
 

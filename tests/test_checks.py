@@ -363,6 +363,26 @@ def test_traced_arrays_are_not_concrete():
     assert checks.is_concrete(np.ones(2), jnp.ones(2), [1.0, None], "text")
 
 
+@pytest.mark.parametrize(
+    ("function", "of"),
+    [
+        (lambda params, gain: 1.0 if gain > 0 else 0.0, "'gain'"),
+        (lambda params, gain: float(params["layer"]["w"] + params["b"]), "'b' and 'layer/w'"),
+        (lambda params, gain: np.asarray(params["b"]), "'b'"),
+        (lambda params, gain: range(params["n"]), "'n'"),
+    ],
+)
+def test_a_function_that_needs_the_value_of_a_traced_array_is_told_what_to_use(function, of):
+    params = {"layer": {"w": 1.0}, "b": 1.0, "n": 1}
+    numbers = {"gain": 1.0}
+    with pytest.raises(TypeError) as caught:
+        jax.eval_shape(lambda params, numbers: function(params, numbers["gain"]), params, numbers)
+    text = checks.needs_value(caught.value)
+    assert text.startswith(f"needs the value of {of} in Python, as `if`, ")
+    assert text.endswith("use jnp.where, jax.lax.cond and functions of jax.numpy")
+    assert checks.needs_value(TypeError("'gain'")) == ""
+
+
 def test_what_would_fill_the_memory_is_refused():
     checks.check_size("table", 2**27, "use less")
     assert message(checks.check_size, "table", 2**27 + 1, "use less") == (

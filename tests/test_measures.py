@@ -152,9 +152,9 @@ def test_accuracies_of_a_phase_are_fractions(accuracies, message):
 
 
 def test_weight_norms_of_nested_parameters():
-    params = {"a": (jnp.array([3.0]), {"b": jnp.array([[4.0, 12.0]])})}
+    params = {"a": (jnp.array([3.0]), {"b.c d": jnp.array([[4.0, 12.0]])})}
     norms = measures.weight_norms(seen(None, None, None, params))
-    expected = {"norm": 13.0, "norm_a_0": 3.0, "norm_a_1_b": 160**0.5}
+    expected = {"norm": 13.0, "norm_a_0": 3.0, "norm_a_1_b_c_d": 160**0.5}
     assert {name: float(value) for name, value in norms.items()} == pytest.approx(expected)
 
 
@@ -245,6 +245,9 @@ def test_a_network_made_by_hand_has_the_scale_and_the_penalty_it_is_given():
     assert not whole.split.test.any()
 
 
+ONE_WEIGHT = Linear()  # which says nothing of the tasks that it can learn
+
+
 def network_of(model=MODEL, params=PARAMS, task=TASK, split=SPLIT, loss=losses.mse, **options):
     return lambda: measures.network_of(model, params, task, split, loss=loss, **options)
 
@@ -266,6 +269,16 @@ def network_of(model=MODEL, params=PARAMS, task=TASK, split=SPLIT, loss=losses.m
         (network_of(penalty=3), "penalty must be None, or a function"),
         (network_of(logit_scale="x"), "logit_scale must be a finite number"),
         (network_of(gain=2.0), "unexpected keyword argument 'gain'"),
+        (network_of(task=tasks.modular_addition(7), split=None), "the model has p=5, but the task"),
+        (
+            network_of(ONE_WEIGHT, {"w": jnp.ones((5, 5))}, tasks.modular_addition(7), None),
+            r"gives the logits float32\[49, 5\] for 49 equations, and the task 'n1\+n2 mod 7' "
+            r"needs real numbers \[49, 7\], or more classes; build the model with 7 classes",
+        ),
+        (
+            network_of(ONE_WEIGHT, {"w": jnp.ones((5, 5), complex)}),
+            r"the logits complex64\[25, 5\] for 25 equations, and .* needs real numbers \[25, 5\]",
+        ),
     ],
 )
 def test_a_network_made_by_hand_is_checked(make, message):
@@ -328,6 +341,10 @@ def old(params, logits, task, split):
     return {}
 
 
+def signed(network):
+    return {"signed": 1.0 if network.logits[0, 0] > 0 else 0.0}
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -335,7 +352,7 @@ def old(params, logits, task, split):
         (3, "measures must be functions"),
         (measures.ipr, "measures must be functions"),
         ([measures.fourier_gini], "fourier_gini is a class; give one of its kind"),
-        ([broken], "the measure broken raised KeyError: 'v'"),
+        ([broken], r"broken raised KeyError: 'v'; .* the entries \['w1', 'w2'\]\."),
         ([functools.partial(broken)], "the measure broken raised KeyError"),
         ([old], "the measure old raised TypeError"),
         ([lambda network: network.weights], "AttributeError: .* no attribute 'weights'"),
@@ -347,7 +364,12 @@ def old(params, logits, task, split):
         ([lambda network: {"x": "1"}], "'x' of .* real scalar, got '1'"),
         ([lambda network: {"x": None}], "'x' of .* real scalar, got None"),
         ([lambda network: {"x": jax.random.key(0)}], "'x' of .* real scalar, got key"),
-        ([lambda network: {"x": 1.0 if network.logits[0, 0] > 0 else 0.0}], "raised TracerBool"),
+        (
+            [signed],
+            "measure signed raised TracerBoolConversionError: it needs the value of an array in "
+            "Python, .* use jnp.where, jax.lax.cond",
+        ),
+        ([measures.ipr, measures.ipr], "^the measure ipr is given twice; give it once"),
         ([measures.ipr, lambda network: {"ipr": 0.0}], "measures ipr and <lambda> both return"),
         (
             [measures.gradient_symmetry(("v",))],
@@ -361,6 +383,28 @@ def test_a_measure_that_cannot_be_recorded_is_named_while_it_is_traced(given, me
 
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(trace, NETWORK.logits)
+
+
+def test_a_measure_cannot_return_what_is_measured_always():
+    loss = lambda network: {"train_loss": 0.0}
+    message = "and the sweep itself both return 'train_loss', which is measured always; leave it"
+    with pytest.raises(ValueError, match=message):
+        measures.evaluate([loss], NETWORK, ["train_loss"])
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        (signed, "it needs the value of 'w1' and 'w2' in Python"),
+        (lambda network: {"train_loss": 0.0}, "the measure <lambda> and the sweep itself both"),
+        (lambda network: {"a rank": 0.0}, "cannot be called 'a rank', because it is no name in Py"),
+    ],
+)
+def test_what_a_sweep_says_of_a_measure_is_of_the_measure_alone(measure, message):
+    recipe = grokjax.Recipe(MODEL, losses.mse, optimizers.adamw, measures=(measure,))
+    with pytest.raises(ValueError, match=message) as caught:
+        grokjax.run_sweep(recipe, TASK, grokjax.grid(learning_rate=0.1), max_steps=2, eval_every=1)
+    assert not getattr(caught.value, "__notes__", [])  # of JAX, on frames that it removed
 
 
 def test_the_cause_of_a_failed_measure_is_kept():

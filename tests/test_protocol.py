@@ -140,6 +140,91 @@ def test_models_are_checked_wherever_they_are_given(make, name):
         make()
 
 
+@dataclasses.dataclass(frozen=True)
+class Broken:
+    """A model that has the two methods, and something wrong with one of them."""
+
+    make: object = lambda: {"w": jnp.zeros((5, 5))}
+    logits: object = lambda params, tokens, key, gain: params["w"][tokens[..., 0]] * gain
+
+    def init(self, key, tokens):
+        return self.make()
+
+    def apply(self, params, tokens, *, key=None, gain=1.0):
+        return self.logits(params, tokens, key, gain)
+
+
+def run(model, p=5):
+    recipe = grokjax.Recipe(model, losses.mse, optimizers.gradient_descent)
+    return grokjax.run_sweep(
+        recipe, tasks.modular_addition(p), {"learning_rate": 1.0, "gain": 0.5}, max_steps=1,
+        eval_every=1, stop=None, progress=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: jnp.zeros((5, 4)) @ jnp.zeros((5, 4)),
+            r"^init of the model Broken\(.*raised TypeError: dot_general requires",
+        ),
+        (
+            lambda: {"v": jnp.zeros((5, 5)), "layers": [jnp.zeros(3)]},
+            r"^apply of the model Broken\(.* raised KeyError: 'w'; its init returned "
+            r"\{'layers': \[float32\[3\]\], 'v': float32\[5, 5\]\}\.$",
+        ),
+        (
+            lambda: {"w": jnp.zeros((5, 5)), "layer": {"n": jnp.zeros(3, int)}},
+            r"^the parameter 'layer/n' of the model Broken\(.*\) is int32; parameters are floating",
+        ),
+    ],
+)
+def test_parameters_that_do_not_fit_the_model_name_it(make, message):
+    with pytest.raises(ValueError, match=message):
+        run(Broken(make))
+
+
+@pytest.mark.parametrize(
+    ("logits", "message"),
+    [
+        (
+            lambda params, tokens, key, gain: params["w"] if gain > 0 else -params["w"],
+            r"^apply of the model Broken\(.*\) needs the value of 'gain' in Python, as `if`.* use "
+            "jnp.where, jax.lax.cond",
+        ),
+        (  # in training alone
+            lambda params, tokens, key, gain: (
+                params["w"][tokens[..., 0]] * (key is None or gain > 0 or 1)
+            ),
+            "needs the value of 'gain' in Python",
+        ),
+        (
+            lambda params, tokens, key, gain: np.asarray(params["w"])[tokens[..., 0]],
+            "needs the value of 'w' in Python, .* and functions of jax.numpy",
+        ),
+        (
+            lambda params, tokens, key, gain: params["w"][tokens].sum(axis=0),
+            r"gives the logits float32\[2, 5\] for 6 equations, and the task 'n1\+n2 mod 5' needs "
+            r"real numbers \[6, 5\], or more classes; return from apply a row of logits",
+        ),
+        (lambda params, tokens, key, gain: None, "gives the logits None for 6 equations"),
+    ],
+)
+def test_logits_that_no_sweep_can_use_name_the_model(logits, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        run(Broken(logits=logits))
+    assert not getattr(caught.value, "__notes__", [])
+
+
+def test_a_model_needs_as_many_classes_as_the_task_and_may_have_more():
+    with pytest.raises(
+        ValueError, match=r"float32\[8, 5\] for 8 .*; build the model with 7 classes"
+    ):
+        run(Broken(), 7)
+    assert run(Broken(), 3).final("train_loss").shape == (1,)
+
+
 # -- what a model may have ---------------------------------------------------------------------
 
 

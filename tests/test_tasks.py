@@ -22,6 +22,11 @@ def test_addition_is_the_whole_table_once(p, operands):
     assert task.num_classes == p
 
 
+def test_a_task_shows_its_sizes_by_the_names_of_its_attributes():
+    shown = repr(tasks.modular_addition(5))
+    assert shown == "Task('n1+n2 mod 5', num_rows=25, num_classes=5)"
+
+
 @pytest.mark.parametrize("p", MODULI)
 def test_named_functions_agree_with_integers(p):
     pairs = list(itertools.product(range(p), repeat=2))

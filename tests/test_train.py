@@ -531,12 +531,23 @@ def test_measures_may_be_a_list():
     assert recipe(measures=[len]) == recipe(measures=(len,))
 
 
+@pytest.mark.parametrize("make", [train.grid, train.zip_lanes])
+@pytest.mark.parametrize("alpha", [0, 1.0, 50, -0.5, [0.5, 50]])
+def test_an_alpha_that_is_no_fraction_is_refused_where_lanes_are_made(make, alpha):
+    with pytest.raises(ValueError, match=r"alpha=.* is not a fraction of the table"):
+        make(alpha=alpha, seed=1)
+
+
 def frozen(learning_rate):
     return optax.GradientTransformation(lambda params: (), lambda updates, state: (updates, state))
 
 
 def warmed_up(learning_rate):
     return optax.sgd(learning_rate if learning_rate < 1 else 1.0)
+
+
+def doubled(params):
+    return 2.0 if params["w2"].sum() > 0 else 1.0
 
 
 STEPS = [
@@ -547,7 +558,8 @@ STEPS = [
     ({"penalty": lambda w: "a"}, "the penalty .* fails in a training step: TypeError"),
     ({"penalty": lambda w: w["w3"].sum()}, "the penalty .* fails in a training step: KeyError"),
     ({"optimizer": frozen}, "the optimizer frozen fails in a training step: TypeError"),
-    ({"optimizer": warmed_up}, "the optimizer warmed_up needs the value of a hyperparameter in Py"),
+    ({"optimizer": warmed_up}, "the optimizer warmed_up needs the value of 'learning_rate' in Py"),
+    ({"penalty": doubled}, "the penalty doubled needs the value of 'w2' in Python.*jnp.where"),
     ({"optimizer": lambda: 3}, "must return an optax.GradientTransformation, got 3"),
     (
         {"optimizer": lambda: optax.stateless(lambda updates, params: 0.0)},

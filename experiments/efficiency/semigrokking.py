@@ -72,7 +72,7 @@ def draw(result: grokjax.SweepResult) -> "plotting.Figure":
 
     def panel(lanes: grokjax.SweepResult, ax: Any) -> None:
         plotting.final_against(lanes, "test_accuracy", "alpha", ax=ax, log_x=False, legend=False)
-        ax.set_ylabel(f"test accuracy after {result.dataset.attrs['max_steps']:,} steps")
+        ax.set_ylabel(f"test accuracy\nafter {result.dataset.attrs['max_steps']:,} steps")
         label = f"the middle, {LOW:g} to {HIGH:g}"
         ax.axhspan(LOW, HIGH, color=plotting.GREY, alpha=0.1, linewidth=0, label=label)
 

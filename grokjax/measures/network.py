@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from grokjax.checks import check_callable, check_number, shown
+from grokjax.checks import check_callable, check_number, needs_value, shown
 from grokjax.models import Model, Params
-from grokjax.models.protocol import check_model
+from grokjax.models.protocol import check_logits, check_model, check_task
 from grokjax.tasks import Split, Task
 
 Scalars = dict[str, jax.Array]
@@ -89,8 +89,8 @@ def network_of(
       **numbers: values of the model's keywords, those that can be lane columns.
 
     Raises:
-      ValueError: for an argument of the wrong kind, parameters that do not fit the model, or a
-        split of another table.
+      ValueError: for an argument of the wrong kind, parameters that do not fit the model, a task
+        that it cannot learn, or a split of another table.
 
     Example:
       >>> from grokjax import analytic, losses, measures, models, tasks
@@ -106,6 +106,7 @@ def network_of(
         raise ValueError(
             f"task must be a Task, such as tasks.modular_addition(7), got {shown(task)}."
         )
+    check_task(model, task)
     rows = task.num_rows
     if split is None:
         train = jnp.ones(rows, bool)
@@ -133,6 +134,7 @@ def network_of(
             f"params must be those of one network, with logits of shape [{rows}, C] for {task}; "
             f"the model {shown(model)} gives shape {list(jnp.shape(logits))}."
         )
+    check_logits(model, task, logits, rows)
     _check_loss(loss, logits, split.labels)
     return Network(params, logits, split, task, forward, loss, penalty or (lambda params: 0.0))
 
@@ -165,7 +167,9 @@ def _check_loss(loss: Any, logits: jax.Array, labels: jax.Array) -> None:
 
 
 def evaluate(
-    measures: Iterable[Callable[[Network], Mapping[str, Any]]], network: Network
+    measures: Iterable[Callable[[Network], Mapping[str, Any]]],
+    network: Network,
+    always: Iterable[str] = (),
 ) -> Scalars:
     """The scalars of all measures of a network, in one dict.
 
@@ -174,10 +178,12 @@ def evaluate(
     Args:
       measures: functions of a network that return a dict of real scalars.
       network: what they see.
+      always: names of scalars that are measured without them, and that none of them may return.
 
     Raises:
-      ValueError: for a measure that cannot be called, does not fit the network, returns something
-        else, or returns a name that another one returned; the message names the measure.
+      ValueError: for a measure that cannot be called, does not fit the network, is given twice,
+        returns something else, or returns a name that another one returned; the message names the
+        measure.
     """
     network = check_network(network)
     try:
@@ -189,7 +195,8 @@ def evaluate(
             f"measures must be functions, such as (measures.weight_norms,), got {shown(measures)}."
         )
     scalars: Scalars = {}
-    owners: dict[str, str] = {}
+    always = frozenset(always)
+    owners: dict[str, Any] = {}
     for measure in listed:
         name = _name_of(measure)
         check_callable("each of the measures", measure, "a function of a measures.Network")
@@ -200,10 +207,7 @@ def evaluate(
         except ValueError as error:
             raise ValueError(f"in the measure {name}: {error}") from error
         except (AttributeError, LookupError, TypeError) as error:
-            raise ValueError(
-                f"the measure {name} raised {type(error).__name__}: {error}; a measure is a "
-                "function of one measures.Network, and has to fit the model and the task."
-            ) from error
+            raise ValueError(_failure(name, network, error)) from error
         if not isinstance(returned, Mapping):
             raise ValueError(
                 f"the measure {name} must return a dict of scalars, such as "
@@ -212,13 +216,35 @@ def evaluate(
         for key, value in returned.items():
             if not isinstance(key, str) or not key:
                 raise ValueError(f"the measure {name} must name its scalars, got {key!r}.")
+            if key in always:
+                raise ValueError(
+                    f"the measure {name} and the sweep itself both return {key!r}, which is "
+                    "measured always; leave it out of the measure, or rename it."
+                )
+            if key in owners and owners[key] == measure:
+                raise ValueError(f"the measure {name} is given twice; give it once.")
             if key in owners:
                 raise ValueError(
-                    f"the measures {owners[key]} and {name} both return {key!r}; rename one."
+                    f"the measures {_name_of(owners[key])} and {name} both return {key!r}; rename "
+                    "one."
                 )
-            owners[key] = name
+            owners[key] = measure
             scalars[key] = _scalar(name, key, value)
     return scalars
+
+
+def _failure(name: str, network: Network, error: Exception) -> str:
+    """What to say of a measure that raised an error of Python's or JAX's own."""
+    raised = f"the measure {name} raised {type(error).__name__}"
+    if problem := needs_value(error):
+        return f"{raised}: it {problem}. JAX says: {error}"
+    entries = ""
+    if isinstance(error, KeyError) and isinstance(network.params, Mapping):
+        entries = f": the parameters of this one have the entries {list(network.params)}"
+    return (
+        f"{raised}: {error}; a measure is a function of one measures.Network, and has to fit the "
+        f"model and the task{entries}."
+    )
 
 
 def _name_of(measure: Any) -> str:

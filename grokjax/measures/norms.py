@@ -1,5 +1,6 @@
 """Sizes and spectra of the parameters, and of the gradient that moves them."""
 
+import re
 from typing import Any
 
 import jax
@@ -10,7 +11,10 @@ from grokjax.measures.network import Network, Scalars, check_network, parameter
 
 
 def weight_norms(network: Network) -> Scalars:
-    """Euclidean norm of every parameter array, `norm_<name>`, and of all together, `norm`."""
+    """Euclidean norm of every parameter array, `norm_<name>`, and of all together, `norm`.
+
+    A name is that of the array with "_" for all that no name in Python has in it.
+    """
     return _norms("norm", check_network(network).params)
 
 
@@ -48,7 +52,7 @@ def ipr(network: Network) -> Scalars:
 def _norms(name: str, tree: Any) -> Scalars:
     squares: dict[str, jax.Array] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        key = jax.tree_util.keystr(path, simple=True, separator="_")
+        key = re.sub(r"\W", "_", jax.tree_util.keystr(path, simple=True, separator="_"))
         if key in squares:
             raise ValueError(f"two arrays of the parameters are both called {key!r}; rename one.")
         squares[key] = jnp.sum(jnp.abs(leaf) ** 2)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from grokjax.checks import shown
@@ -149,6 +150,43 @@ def check_task(model: Any, task: Task) -> None:
     """
     if isinstance(model, ModelBase):
         model.check_task(task)
+
+
+def check_logits(model: Any, task: Task, logits: Any, rows: int) -> None:
+    """Refuses logits of a model that are none of a task: of another kind, or too few.
+
+    Args:
+      model: whose they are, for the message.
+      task: whose answers they are compared with.
+      logits: for some equations, or their shape and type.
+      rows: how many equations there are.
+
+    Raises:
+      ValueError: naming what they are, and what they have to be.
+    """
+    classes = task.num_classes
+    real = hasattr(logits, "dtype") and jnp.issubdtype(logits.dtype, np.floating)
+    a_row_each = real and logits.ndim == 2 and logits.shape[0] == rows
+    if a_row_each and logits.shape[1] >= classes:
+        return
+    remedy = "return from apply a row of logits for each equation, from the last axis of tokens"
+    if a_row_each:
+        remedy = f"build the model with {classes} classes"
+    raise ValueError(
+        f"the model {shown(model)} gives the logits {described(logits)} for {rows} equations, and "
+        f"the task {task.name!r} needs real numbers [{rows}, {classes}], or more classes; {remedy}."
+    )
+
+
+def described(tree: Any) -> str:
+    """Arrays as messages show them, or a tree of them: "{'w1': float32[2, 11, 48]}"."""
+    if isinstance(tree, Mapping):
+        inside = ", ".join(f"{name!r}: {described(part)}" for name, part in tree.items())
+        return f"{{{inside}}}"
+    if isinstance(tree, tuple | list):
+        return f"[{', '.join(map(described, tree))}]"
+    known = hasattr(tree, "shape") and hasattr(tree, "dtype")
+    return f"{tree.dtype}{list(tree.shape)}" if known else shown(tree)
 
 
 def check_columns(model: Any, columns: Mapping[str, np.ndarray]) -> None:

@@ -138,6 +138,8 @@ def check_names(columns: Iterable[str], measurements: Iterable[str]) -> None:
                 problem = "no file can have that name in it"
             elif kind == "measurement" and name in columns:
                 problem = "it is a lane column"
+            elif kind == "measurement" and not name.isidentifier():
+                problem = "it is no name in Python, such as train_loss, as which a dataset has it"
             if problem:
                 also = ", or the argument that it sets" if kind == "lane column" else ""
                 raise ValueError(

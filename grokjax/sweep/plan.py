@@ -2,16 +2,16 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
 import numpy as np
 
 from grokjax import tasks
-from grokjax.checks import check_array, check_choice, check_integer, shown
+from grokjax.checks import check_array, check_choice, check_integer, needs_value, shown
 from grokjax.models import Params
-from grokjax.models.protocol import check_task
+from grokjax.models.protocol import check_logits, check_task, described
 from grokjax.results.dataset import check_names
 from grokjax.sweep.identity import digest, fingerprint
 from grokjax.tasks import Task
@@ -151,7 +151,7 @@ def make_plan(
     check_task(recipe.model, task)
     table = check_lanes(recipe, task, lanes)
     measure_at = measurement_steps(max_steps, eval_every)
-    params = _check_logits_and_loss(recipe, task)
+    params = _check_model(recipe, task, table)
     names, state = _check_measurements(recipe, task, table, stop)
     if stop is not None:
         _check_often_enough(stop, measure_at, eval_every)
@@ -185,19 +185,28 @@ def log_spaced(max_steps: int, per_decade: int = 20) -> list[int]:
     return np.unique(np.geomspace(1, max_steps, count).round().astype(int)).tolist()
 
 
-def _check_logits_and_loss(recipe: Recipe, task: Task) -> Params:
-    """The shapes of the model's parameters; refuses logits and losses that do not suit the task."""
+def _check_model(recipe: Recipe, task: Task, table: LaneTable) -> Params:
+    """The shapes of the model's parameters; refuses a model and a loss that do not suit the task.
+
+    The model is evaluated as in a measurement, and as in a training step.
+    """
     key = jax.eval_shape(lambda: jax.random.key(0))
     tokens = lambda rows: jax.ShapeDtypeStruct((rows, task.operands), np.int32)
-    params = jax.eval_shape(recipe.model.init, key, tokens(1))
+    numbers = {name: values[0] for name, values in table.lanes.hyperparameters.items()}
+    params = _shapes_of_model(recipe, "init", recipe.model.init, key, tokens(1))
+    for path, leaf in jax.tree.leaves_with_path(params):
+        if not jax.numpy.issubdtype(leaf.dtype, np.inexact):
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise ValueError(
+                f"the parameter {name!r} of the model {describe(recipe.model)} is {leaf.dtype}; "
+                "parameters are floating point: make it float32 in init, or compute it in apply."
+            )
+    has = f"; its init returned {described(params)}"
     rows = task.num_classes + 1  # told apart from the classes
-    logits = jax.eval_shape(recipe.model.apply, params, tokens(rows))
-    real = hasattr(logits, "dtype") and jax.numpy.issubdtype(logits.dtype, np.floating)
-    if not real or logits.ndim != 2 or len(logits) != rows or logits.shape[-1] < task.num_classes:
-        raise ValueError(
-            f"the model's logits for {rows} equations are {logits}; the task {task.name!r} needs "
-            f"real numbers of shape ({rows}, {task.num_classes}), or more classes."
-        )
+    apply = functools.partial(_shapes_of_model, recipe, "apply", recipe.apply, has=has)
+    logits = apply(params, tokens(rows), numbers)
+    check_logits(recipe.model, task, logits, rows)
+    apply(params, tokens(rows), numbers, key)
     labels = jax.ShapeDtypeStruct((rows,), np.int32)
     try:
         losses = jax.eval_shape(functools.partial(row_losses, recipe), logits, labels)
@@ -211,6 +220,33 @@ def _check_logits_and_loss(recipe: Recipe, task: Task) -> Params:
     if not jax.numpy.issubdtype(losses.dtype, np.floating):
         raise ValueError(f"the loss {describe(recipe.loss)} must be real, got {losses.dtype}.")
     return params
+
+
+def _shapes_of_model(
+    recipe: Recipe, method: str, fn: Callable[..., Any], *arguments: Any, has: str = ""
+) -> Any:
+    """The shapes that a method of the model returns; a method that fails is named.
+
+    Args:
+      recipe: whose model it is.
+      method: "init" or "apply", for the message.
+      fn: the method.
+      *arguments: shapes of what it is given.
+      has: what is known of the parameters, for the message.
+    """
+    try:
+        return jax.eval_shape(fn, *arguments)
+    except Exception as error:  # a model of somebody else's may raise anything
+        whose = f"{method} of the model {describe(recipe.model)}"
+        if problem := needs_value(error):
+            raise ValueError(f"{whose} {problem}. JAX says: {error}") from error
+        said = str(error).rstrip(".")
+        raise ValueError(f"{whose} raised {type(error).__name__}: {said}{has}.") from error
+
+
+def _drop_note(error: ValueError) -> None:
+    """Takes JAX's note on the frames that it removed from the traceback out of an error."""
+    error.__notes__ = [x for x in getattr(error, "__notes__", ()) if "JAX has removed" not in x]
 
 
 def _check_initial(initial: Params, params: Params, lanes: int) -> Params:
@@ -238,7 +274,11 @@ def _check_measurements(
     """
     lane = jax.tree.map(lambda leaf: leaf[0], table.lanes)
     state = jax.eval_shape(functools.partial(init_lane, recipe), task, lane)
-    scalars = jax.eval_shape(functools.partial(measure, recipe), task, state)
+    try:
+        scalars = jax.eval_shape(functools.partial(measure, recipe), task, state)
+    except ValueError as error:
+        _drop_note(error)
+        raise
     check_names(table.columns, scalars)
     recipe.check_step(state.params, state.opt_state, lane.hyperparameters)
     if stop is not None:

@@ -51,7 +51,7 @@ def permutation_group(n: int, operation: Operation = "a b", *, alternating: bool
     Example:
       >>> from grokjax import tasks
       >>> tasks.permutation_group(5, "a b a^-1")
-      Task('a b a^-1 in S5', rows=14400, classes=120)
+      Task('a b a^-1 in S5', num_rows=14400, num_classes=120)
     """
     check_choice("operation", operation, get_args(Operation))
     check_flag("alternating", alternating)

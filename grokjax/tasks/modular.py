@@ -122,7 +122,7 @@ def modular_polynomial(
     Example:
       >>> from grokjax import tasks
       >>> tasks.modular_polynomial(7, [(1, (3, 0)), (1, (1, 2)), (2, (0, 1))])
-      Task('n1^3+n1n2^2+2n2 mod 7', rows=49, classes=7)
+      Task('n1^3+n1n2^2+2n2 mod 7', num_rows=49, num_classes=7)
     """
     p = check_modulus(p)
     terms = check_terms(terms, least_exponent=0)

@@ -78,7 +78,8 @@ class Task:
         return float(np.bincount(np.asarray(self.labels)).max() / self.num_rows)
 
     def __repr__(self) -> str:
-        return f"Task({self.name!r}, rows={self.num_rows}, classes={self.num_classes})"
+        sizes = f"num_rows={self.num_rows}, num_classes={self.num_classes}"
+        return f"Task({self.name!r}, {sizes})"
 
 
 def check_task(task: Any) -> Task:

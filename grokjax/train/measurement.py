@@ -82,7 +82,8 @@ def measure(recipe: Recipe, task: Task, state: LaneState) -> dict[str, jax.Array
         loss=functools.partial(row_losses, recipe),
         penalty=lambda params: recipe.evaluate_penalty(params, state.lane.hyperparameters),
     )
-    return measures.evaluate((_losses, measures.accuracies, *recipe.measures), network)
+    always = measures.evaluate((_losses, measures.accuracies), network)
+    return always | measures.evaluate(recipe.measures, network, always)
 
 
 def _losses(network: measures.Network) -> dict[str, jax.Array]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from grokjax.checks import check_callable, check_choice, check_integer, shown
+from grokjax.checks import check_callable, check_choice, check_integer, needs_value, shown
 from grokjax.losses import LossFn
 from grokjax.measures import Network, Scalars
 from grokjax.models import Model, Params
@@ -20,12 +20,6 @@ from grokjax.models.protocol import check_model, frozen_params, keywords
 
 MeasureFn = Callable[[Network], Scalars]
 PRECISIONS = ("default", "high", "highest")
-# What JAX raises where Python needs the value of an array in a program that is being compiled.
-TRACED = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-)
 FULL_BATCH = 2**31 - 1  # as the batch size of a lane: all of its training rows in every step
 
 #: Lane columns that mean the same in every sweep; no argument of an optimizer, penalty or model
@@ -146,13 +140,13 @@ class Recipe:
         names = _keywords("optimizer", self.optimizer)
         try:
             optimizer = self.optimizer(**{name: x for name, x in numbers.items() if name in names})
-        except TRACED as error:
-            raise ValueError(
-                f"the optimizer {describe(self.optimizer)} needs the value of a hyperparameter in "
-                "Python, as in `if`, `float` or `int`. All lanes share one compiled program, in "
-                "which it is an array without a value yet: use jnp.where or jax.lax.cond, or make "
-                f"it an argument of a function that returns the optimizer. JAX says: {error}"
-            ) from error
+        except Exception as error:  # an optimizer of somebody else's may raise anything
+            if problem := needs_value(error):
+                raise ValueError(
+                    f"the optimizer {describe(self.optimizer)} {problem}, or make it an argument "
+                    f"of a function that returns the optimizer. JAX says: {error}"
+                ) from error
+            raise
         if not (callable(getattr(optimizer, "init", None)) and hasattr(optimizer, "update")):
             raise ValueError(
                 f"the optimizer {describe(self.optimizer)} must return an "
@@ -274,6 +268,10 @@ def _shapes(part: str, given: Any, fn: Callable[..., Any], *arguments: Any) -> A
     try:
         return jax.eval_shape(fn, *arguments)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
+        if problem := needs_value(error):
+            raise ValueError(
+                f"the {part} {describe(given)} {problem}. JAX says: {error}"
+            ) from error
         raise ValueError(
             f"the {part} {describe(given)} fails in a training step: "
             f"{type(error).__name__}: {error}"

@@ -8,7 +8,6 @@ from grokjax.keys import noise_key, order_key
 from grokjax.tasks import Task
 from grokjax.train.gradient import Gradient, loss_gradient
 from grokjax.train.lane import (
-    Lane,
     LaneState,
     epoch_steps,
     is_done,
@@ -37,19 +36,15 @@ def train_step(
       weights: float[B], 1/(number of rows) on the rows and 0 on padding.
     """
     gradient = loss_gradient(recipe, state.lane, tokens, labels, weights)
-    return _step(recipe, gradient, state, _noise_keys(state.lane, state.step))
+    return _step(recipe, gradient, state)
 
 
-def _noise_keys(lane: Lane, step: jax.Array) -> jax.Array:
-    """The keys of a step's noise, key[2]: the model's, and the optimizer's."""
-    return jax.random.split(noise_key(lane.order_seed, step))
-
-
-def _step(recipe: Recipe, gradient: Gradient, state: LaneState, keys: jax.Array) -> LaneState:
+def _step(recipe: Recipe, gradient: Gradient, state: LaneState) -> LaneState:
+    model_key, update_key = jax.random.split(noise_key(state.lane.order_seed, state.step))
     optimizer = recipe.build_optimizer(state.lane.hyperparameters)
     optimizer = optax.with_extra_args_support(optimizer)  # those without noise ignore the key
     updates, opt_state = optimizer.update(
-        gradient(state.params, keys[0]), state.opt_state, state.params, key=keys[1]
+        gradient(state.params, model_key), state.opt_state, state.params, key=update_key
     )
     params = optax.apply_updates(state.params, updates)
     return state._replace(params=params, opt_state=opt_state, step=state.step + 1)
@@ -84,8 +79,7 @@ def train_steps(
         tokens, labels = tokens[chosen], labels[chosen]
         weights = jnp.where(jnp.arange(rows) < num_train, 1.0 / num_train, 0.0)
         gradient = loss_gradient(recipe, state.lane, tokens, labels, weights)
-        keys = lambda state: _noise_keys(state.lane, state.step)
-        step = lambda _, state: _step(recipe, gradient, state, keys(state))
+        step = lambda _, state: _step(recipe, gradient, state)
         return jax.lax.fori_loop(0, num_steps, step, state)
 
 
@@ -102,7 +96,7 @@ def _minibatch_steps(
 
     An epoch is shuffled between the loops over single steps, at most once in `window` of them: in
     a loop of runs side by side every step would sort, whichever run begins an epoch. The batches
-    and keys of all steps of a loop are looked up before it, which are as many rows as an epoch has.
+    of all steps of a loop are looked up before it, which are about as many rows as an epoch has.
     """
     num_train = state.lane.num_train
     batch = step_rows(recipe, state.lane)
@@ -122,22 +116,20 @@ def _minibatch_steps(
         begins = (first < state.step + count) & (steps_per_epoch > 1)
         following = jax.lax.cond(begins, lambda: shuffled(epoch), lambda: this)
 
-        def batch_of(step: jax.Array) -> tuple[jax.Array, ...]:
-            positions = step % steps_per_epoch * batch + jnp.arange(rows)
-            valid = (jnp.arange(rows) < batch) & (positions < num_train)
-            # A batch that is not full repeats its first row, which counts nothing.
-            positions = jnp.where(valid, positions, positions[0])
-            chosen = jnp.where(step >= first, following[positions], this[positions])
-            weights = jnp.where(valid, 1.0 / jnp.sum(valid), 0.0)
-            return tokens[chosen], labels[chosen], weights, _noise_keys(state.lane, step)
-
         # As many in every loop, so that two loops of different lengths are compiled as one.
-        batches = jax.vmap(batch_of)(state.step + jnp.arange(window))
+        ahead = state.step + jnp.arange(window)
+        place = jnp.arange(rows)[None]
+        positions = (ahead % steps_per_epoch * batch)[:, None] + place
+        valid = (place < batch) & (positions < num_train)
+        # A batch that is not full repeats its first row, which counts nothing.
+        positions = jnp.where(valid, positions, positions[:, :1])
+        chosen = jnp.where((ahead >= first)[:, None], following[positions], this[positions])
+        weights = jnp.where(valid, 1.0 / jnp.sum(valid, axis=1, keepdims=True), 0.0)
+        batches = tokens[chosen], labels[chosen], weights
 
         def step(i: jax.Array, state: LaneState) -> LaneState:
             at = lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False)
-            *rows_now, keys = jax.tree.map(at, batches)
-            return _step(recipe, loss_gradient(recipe, state.lane, *rows_now), state, keys)
+            return train_step(recipe, state, *jax.tree.map(at, batches))
 
         return jax.lax.fori_loop(0, count, step, state)._replace(epoch_order=following)
 

@@ -30,7 +30,8 @@ def grid(**columns: Any) -> Lanes:
       A lane table: equally long arrays by column name.
 
     Raises:
-      ValueError: for an empty column, naming it, and for more lanes than fit into memory.
+      ValueError: for an empty column, naming it, an alpha outside of (0, 1), and for more lanes
+        than fit into memory.
 
     Example:
       >>> grid(alpha=[0.3, 0.5], seed=range(3))["seed"]
@@ -48,7 +49,7 @@ def zip_lanes(**columns: Any) -> Lanes:
     """Columns side by side: lane i has the i-th value of each; a single value is repeated.
 
     Raises:
-      ValueError: for an empty column, or lengths that differ.
+      ValueError: for an empty column, lengths that differ, or an alpha outside of (0, 1).
 
     Example:
       >>> zip_lanes(alpha=[0.3, 0.5], seed=7)["seed"]
@@ -88,6 +89,11 @@ def _column(name: str, value: Any) -> np.ndarray:
             raise ValueError(f"column {name!r} must hold numbers, got {shown(wrong[0])}{remedy}.")
     if array.dtype.kind not in "iuf":  # bfloat16, and integers of more than 64 bits
         array = array.astype(float)
+    if name == "alpha" and (outside := array[(array <= 0) | (array >= 1)]).size:
+        raise ValueError(
+            f"alpha={float(outside[0])} is not a fraction of the table; use a number between 0 and "
+            "1, both excluded."
+        )
     return array
 
 
