@@ -233,7 +233,7 @@ def print_pruning(result: grokjax.SweepResult) -> None:
         f"alpha {alpha:g}, xi {fraction:g}: all neurons, and without the share of lowest IPR that "
         "leaves most corrupted rows right"
     )
-    headings = ("weight\ndecay", "removed", *(group.replace(": ", ":\n") for group in GROUPS))
+    headings = ("weight\ndecay", "removed", *(group.replace(": ", "\n") for group in GROUPS))
     print_table(title, headings, rows, left=0, sections=True)
 
 

@@ -180,7 +180,8 @@ def print_findings(result: grokjax.SweepResult) -> None:
         never = int(np.isnan(values).sum())
         some = f"\n{never} never" if never else ""
         form = "" if name in ("memorized", "grokked") else ".2f"  # steps, or accuracies
-        return spread(values, form, lines=True) + some if never < len(values) else "never"
+        known = values[~np.isnan(values)]
+        return spread(known, form, lines=True) + some if known.size else "never"
 
     rows = [
         (title.replace("$\\alpha$", "alpha"), *(cell(str(k), x.values) for k, x in found.items()))

@@ -101,6 +101,6 @@ def test_a_bad_option_gets_one_line(options, line, tmp_path):
     done = subprocess.run([*command, *arguments], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stdout.startswith("How does grokking time depend on")
-    assert done.stdout.count("\n") == 1
+    assert done.stdout.count("\n") == 2  # the question, wrapped
     assert done.stderr.startswith(line)
     assert done.stderr.count("\n") == 1

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import grokjax
-from grokjax import command, plotting
+from grokjax import command, losses, models, optimizers, plotting, tasks
 from grokjax.command import check_option, choose, run_as_command
 
 # --------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_options_of_every_kind_are_taken():
         ({"p": True}, "p must be a positive integer, got True"),
         ({"p": None}, "p must be a positive integer, got None"),
         ({"widths": ()}, r"widths needs at least one value, got \(\)"),
-        ({"widths": 8}, "widths needs at least one value, got 8"),
+        ({"widths": 8}, r"widths must be a tuple, got 8; give \(8,\)"),
         ({"widths": (8, -1)}, r"widths\[1\] must be a positive integer, got -1"),
         ({"widths": (8, 9, 8)}, "widths has 8 twice"),
         ({"rate": -0.1}, "rate must be a finite number of at least 0, got -0.1"),
@@ -98,8 +98,9 @@ def test_options_of_every_kind_are_taken():
         ({"decays": (0.1, np.inf)}, r"decays\[1\] must be a finite number"),
         ({"decays": (0.1, 0.1)}, "decays has 0.1 twice"),
         ({"steps": (1, 2, 3)}, "steps needs 2 values"),
+        ({"steps": 1}, "steps must be a tuple, got 1; give 2 of them"),
         ({"steps": (0, 2)}, r"steps\[0\] must be a positive integer"),
-        ({"names": "adam"}, "names needs at least one value, got 'adam'"),
+        ({"names": "adam"}, r"names must be a tuple, got 'adam'; give \('adam',\)"),
         ({"names": ("adam", "adam")}, "names has 'adam' twice"),
         ({"names": (3,)}, r"names\[0\] must be text"),
         ({"kind": "c"}, 'kind must be "a" or "b"'),
@@ -120,9 +121,59 @@ def test_options_of_a_wrong_kind_are_refused(options, message):
         every_kind(**options)
 
 
-def test_a_scale_sets_options_only():
-    with pytest.raises(ValueError, match=r"a scale sets \['q'\], which are no options"):
-        command.experiment(paper={"q": 3})(every_kind.__wrapped__)
+@pytest.mark.parametrize(
+    ("scales", "message"),
+    [
+        ({"paper": {"q": 3}}, "scale 'paper' of every_kind sets 'q', which is no option; it has p"),
+        ({"paper": {"width": 3}}, "'width', which is no option; did you mean 'widths'"),
+        ({"paper": 3}, "the scale 'paper' of every_kind must be the options that it sets"),
+        ({"quick": {"p": 3}}, "the scale quick of every_kind is the defaults in its signature"),
+        ({"cases": {"kin": {}}}, "cases of every_kind are those of 'kin', .* did you mean 'kind'"),
+        (
+            {"cases": {"kind": {"b": {"paper": {"rat": 1}}}}},
+            "the scale 'paper' of every_kind, with kind='b', sets 'rat', .* did you mean 'rate'",
+        ),
+    ],
+)
+def test_a_scale_sets_options_only(scales, message):
+    with pytest.raises(ValueError, match=message):
+        command.experiment(**scales)(every_kind.__wrapped__)
+
+
+def without_study(*, p: int = 3): ...
+def study_is_an_option(*, study: int = 3): ...
+def by_position(study: command.Study, p: int = 3): ...
+def without_type(study: command.Study, *, p=3): ...
+def without_default(study: command.Study, *, p: int): ...
+def any_option(study: command.Study, **options: int): ...
+def with_output(study: command.Study, *, output: str = "x"): ...
+def with_cache(study: command.Study, *, cache: bool = True): ...
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (
+            without_study,
+            r"without_study needs a first parameter `study`.*def without_study\(study:",
+        ),
+        (study_is_an_option, "needs a first parameter `study`"),
+        (by_position, r"p of by_position is no option: .* stand behind a \*"),
+        (any_option, "options of any_option is no option"),
+        (without_type, "the option 'p' of without_type needs a type: write p: int = 23"),
+        (without_default, "the option 'p' of without_default needs a default"),
+        (with_output, "with_output has an option 'output', which every experiment has already"),
+        (with_cache, "with_cache has an option 'cache'"),
+    ],
+)
+def test_what_is_no_experiment_is_refused_where_it_is_decorated(function, message):
+    with pytest.raises(ValueError, match=message):
+        command.experiment()(function)
+
+
+def test_a_decorator_without_parentheses_is_refused():
+    with pytest.raises(ValueError, match=r"@experiment above by_position needs .* @experiment\(\)"):
+        command.experiment(by_position)  # type: ignore[arg-type]
 
 
 def test_the_help_of_an_experiment_has_every_scale(run):
@@ -145,6 +196,10 @@ def test_the_signature_of_an_experiment_is_that_of_its_quick_scale():
     assert list(parameters)[-3:] == ["checkpoints", "progress", "report"]
     assert parameters["p"].default == 5
     assert "Returns:\n  What it was given." in every_kind.__doc__
+
+
+def test_check_option_leaves_other_kinds_alone():
+    assert check_option("output", Path("x"), Path) == Path("x")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +238,13 @@ def run(monkeypatch, capsys):
     return run
 
 
-def experiment(seeds: int = 2, *, widths: tuple[int, ...] = (8, 9), extra_names: str = "a"):
+def experiment(
+    seeds: int = 2,
+    *,
+    widths: tuple[int, ...] = (8, 9),
+    extra_names: str = "a",
+    rate: float = 0.1,
+):
     """Prints what it was given.
 
     Args:
@@ -204,6 +265,30 @@ def test_an_experiment_begins_with_its_question(run):
     assert not run(every_kind, "--help")[1].startswith(question)
     assert run(every_kind, "--p", "0")[:2] == (2, question)
     assert run(every_kind, "--q", "0")[:2] == (2, "")
+
+
+def test_a_long_question_is_wrapped_and_none_is_not_made_up(run, monkeypatch):
+    module = sys.modules[__name__]
+    monkeypatch.setattr(module, "__doc__", "Is it so? " * 20 + "\nReally?\n\nPerhaps.")
+    out = run(every_kind)[1]
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.split() == ("Is it so? " * 20 + "Really?").split()
+    monkeypatch.setattr(module, "__doc__", None)
+    assert run(every_kind)[1] == "One option of every kind.\n"
+    assert run(command.experiment()(any_kind))[1] == ""
+
+
+def any_kind(study: command.Study, *, p: int = 3): ...
+
+
+def test_a_function_that_is_not_decorated_or_no_function_is_refused(run):
+    line = "error: any_kind is no experiment yet: write @experiment() above def any_kind.\n"
+    assert run(any_kind) == (2, "", line)
+    status, _, err = run(None)
+    assert (status, err.startswith("error: run_as_command needs a function, got None;")) == (
+        2,
+        True,
+    )
 
 
 CACHES = """
@@ -240,7 +325,10 @@ def test_compiled_programs_are_kept(arguments, variable, expected, tmp_path):
         (["--widths"], "error: --widths needs at least one value.\n"),
         (["--seeds"], "error: "),
         (["--extra-names"], "error: "),
-        (["--seeds", "many"], "error: "),
+        (["--seeds", "many"], "error: --seeds must be an integer, got 'many'.\n"),
+        (["--seeds", "2.5"], "error: --seeds must be an integer, got '2.5'.\n"),
+        (["--rate", "x"], "error: --rate must be a number, got 'x'.\n"),
+        (["--widths", "1", "a"], "error: --widths has a value of the wrong kind, got '1', 'a'; "),
         (["--seeds", "2", "--seeds", "3"], "error: --seeds is given twice"),
         (["--extra_names=a", "--extra-names", "b"], "error: --extra-names is given twice"),
         (["--sedes", "3"], "error: there is no option --sedes; did you mean --seeds?"),
@@ -274,6 +362,34 @@ def raising(error):
 )
 def test_a_command_ends_with_one_line_and_its_status(run, error, status, line):
     assert run(raising(error)) == (status, "", line)
+
+
+def refused():
+    """Checks its options."""
+    raise ValueError("p is too small")
+
+
+def refused_by_the_library():
+    """Gives a bad argument."""
+    check_option("p", 0, int)
+
+
+def broken():
+    """Adds what cannot be added."""
+    return np.ones(2) + np.ones(3)
+
+
+@pytest.mark.parametrize(
+    ("function", "place"),
+    [(refused, None), (refused_by_the_library, None), (broken, "return np.ones(2)")],
+)
+def test_an_error_that_is_no_check_says_where_it_is_from(run, function, place):
+    status, out, err = run(function)
+    assert (status, out, err.startswith("error: ")) == (2, "", True)
+    lines = Path(__file__).read_text().splitlines()
+    found = [i for i, text in enumerate(lines, 1) if place and text.strip().startswith(place)]
+    more = [f"(raised in tests/test_command.py:{i})" for i in found]
+    assert err.splitlines()[1:] == more
 
 
 def test_other_errors_keep_their_traceback(run):
@@ -407,7 +523,8 @@ def test_sweeps_are_joined_saved_drawn_and_printed(faked, sweep, study, tmp_path
     with study.sweeps(line, count) as sweeps:
         for name in ("first", "second"):
             run = {"title": f"{name} sweep", "columns": {"name": name}, "max_steps": 9}
-            sweeps.run(None, None, LANES, **run)
+            lanes = LANES if name == "first" else {"seed": [0]}
+            sweeps.run(None, None, lanes, **run)
         prepared = sweeps.run(None, None, LANES, kept=False)
     assert prepared.dataset.sizes["lane"] == 2
     assert sweeps.result.dataset.name.values.tolist() == ["first", "first", "second"]
@@ -415,7 +532,8 @@ def test_sweeps_are_joined_saved_drawn_and_printed(faked, sweep, study, tmp_path
     assert grokjax.load_result(tmp_path).dataset.identical(sweeps.result.dataset)
     out = capsys.readouterr().out.splitlines()
     assert out[:2] == [
-        f"{name} sweep: 3 networks, at most 9 steps each" for name in ("first", "second")
+        "first sweep: 3 networks, at most 9 steps each",
+        "second sweep: 1 network, at most 9 steps each",
     ]
     assert out[2:5] == ["3", f"{tmp_path / 'results.nc'}", f"{tmp_path / 'study.png'}"]
     assert all(Path(path).exists() for path in out[3:])
@@ -466,6 +584,7 @@ def test_a_report_leaves_a_record_of_its_command_origin_and_tables(
     record = json.loads((tmp_path / "record.json").read_text())
     assert (record["command"], record["part"]) == ("python x.py --p 5", "")
     assert record["options"] == {"p": 5, "widths": [8, 9]}
+    assert (record["experiment"], record["scale"]) == ("study", "quick")
     assert record["tables"] == [
         {"title": "the title", "headings": ["a", "b"], "rows": [["1", "2\n3"]]}
     ]
@@ -601,78 +720,236 @@ def test_a_figure_that_needs_more_networks_is_left_out(faked, sweep, study, caps
     assert (study.output / "results.nc").exists()
 
 
-def test_a_figure_of_all_networks_may_not_fail(faked, sweep, study):
+def test_a_figure_of_all_networks_may_not_fail(faked, sweep, study, capsys):
     faked(sweep)
-    with pytest.raises(IndexError):
-        report(study, {}, figures=no_such_row)
+    with pytest.raises(IndexError) as raised:
+        report(study, {}, figures={"a": no_such_row, "b": line}, table=lambda result: 1 / 0)
+    saved = study.output / "results.nc"
+    assert raised.value.__notes__ == [
+        f"The figure failed; the results are saved in {saved}.",
+        "The table failed too (ZeroDivisionError: division by zero).",
+    ]
+    record = json.loads((study.output / "record.json").read_text())  # of all that did not fail
+    assert record["figures"] == ["b.png", "b.svg", "b.pdf"]
+    assert f"{saved}\n" in capsys.readouterr().out
 
 
-def test_an_error_is_no_interruption(faked, sweep, study):
-    faked(sweep, ValueError("alpha"))
-    with pytest.raises(ValueError, match="alpha"):
+def bad_figure(result):
+    """Is wrong about its rank."""
+    raise ValueError("rank must be at least 1, got 0")
+
+
+class Unready(models.QuadraticMLP):
+    """A model whose weights cannot be drawn."""
+
+    def init(self, key, tokens):
+        """Is wrong about its rank."""
+        raise ValueError("rank must be at least 1, got 0")
+
+
+def test_a_command_says_where_a_model_failed(run, tmp_path):
+    @command.experiment()
+    def trains_badly(study: command.Study):
+        """Trains."""
+        recipe = grokjax.Recipe(Unready(5, 8), losses.mse, optimizers.adamw)
+        lanes = grokjax.grid(learning_rate=0.1, weight_decay=0.1)
+        with study.sweeps(None, None) as sweeps:
+            sweeps.run(recipe, tasks.modular_addition(5), lanes, max_steps=2, eval_every=1)
+
+    status, _, err = run(trains_badly, "--output", str(tmp_path), "--no-progress")
+    number = inspect.getsourcelines(Unready)[1] + 5
+    assert status == 2
+    assert "rank must be at least 1, got 0" in err
+    assert err.splitlines()[1:] == [f"(raised in tests/test_command.py:{number})"]
+
+
+def test_a_command_says_where_its_figure_failed_and_that_results_are_saved(
+    run, faked, sweep, tmp_path
+):
+    @command.experiment()
+    def draws_badly(study: command.Study):
+        """Draws."""
+        with study.sweeps(bad_figure, None) as sweeps:
+            sweeps.run(None, None, LANES)
+
+    faked(sweep)
+    status, _, err = run(draws_badly, "--output", str(tmp_path), "--no-progress")
+    number = inspect.getsourcelines(bad_figure)[1] + 2
+    assert status == 2
+    assert err.splitlines() == [
+        "error: rank must be at least 1, got 0",
+        f"The figure failed; the results are saved in {tmp_path / 'results.nc'}.",
+        f"(raised in tests/test_command.py:{number})",
+    ]
+
+
+def asked(study, p, **fields):
+    return study._replace(options={"p": p, "widths": (8, 9), "trained": Path("x")}, **fields)
+
+
+def beside(study):
+    """The folders beside that of a study, and the files in each."""
+    folders = sorted(set(study.output.parent.iterdir()) - {study.output})
+    return {folder: {path.name for path in folder.iterdir()} for folder in folders}
+
+
+@pytest.fixture
+def placed(study, tmp_path):
+    """A study in a folder of its own, among others."""
+    return study._replace(output=tmp_path / "results" / "study")
+
+
+def test_results_of_other_options_are_moved_aside(faked, sweep, placed, capsys):
+    faked(*[sweep] * 5)
+    report(asked(placed, 5), {}, figures={"old": line})
+    (placed.output / "notes.txt").touch()
+    (placed.output / "checkpoints").mkdir()
+    report(asked(placed, 5), {}, figures={"old": line})
+    assert beside(placed) == {}
+    assert "earlier run" not in capsys.readouterr().out
+    report(asked(placed, 7), {})
+    date = sweep.dataset.attrs["date"][:19].replace(":", "-")
+    first = placed.output.with_name(f"study_{date}")
+    old = {"results.nc", "config.json", "params.nc", "record.json", *(f"old.{x}" for x in KINDS)}
+    assert beside(placed) == {first: old}
+    assert f"the results of an earlier run are now in {first}\n" in capsys.readouterr().out
+    new = {"notes.txt", "checkpoints", *(name.replace("old", "study") for name in old)}
+    assert {path.name for path in placed.output.iterdir()} == new
+    assert json.loads((first / "record.json").read_text())["options"]["p"] == 5
+    assert grokjax.load_result(first).dataset.identical(sweep.dataset)
+    report(asked(placed, 5), {})
+    report(asked(placed, 5, scale="paper"), {})
+    assert list(beside(placed)) == [first, *(first.with_name(f"{first.name}_{i}") for i in (2, 3))]
+
+
+KINDS = ("png", "svg", "pdf")
+
+
+def test_results_without_a_record_are_moved_aside(faked, sweep, placed):
+    faked(sweep)
+    sweep.save(placed.output)
+    report(placed, {})
+    (files,) = beside(placed).values()
+    assert files == {"results.nc", "config.json", "params.nc"}
+
+
+def test_only_the_part_that_is_written_again_is_moved(faked, sweep, placed):
+    faked(*[sweep] * 3)
+    for part in ("a", "b"):
+        report(asked(placed, 5), {}, part=part)
+    report(asked(placed, 7), {}, part="b")
+    names = sorted(path.name for path in placed.output.iterdir())
+    assert names[:2] == ["a", "b"]
+    assert len(names) == 3
+    assert names[2].startswith("b_20")
+    assert beside(placed) == {}
+
+
+def test_an_interrupted_run_is_replaced_but_replaces_no_whole_one(faked, sweep, placed):
+    faked(sweep, ZeroDivisionError(), sweep, sweep, ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        report(placed, {}, {})
+    report(placed, {})
+    assert beside(placed) == {}
+    with pytest.raises(ZeroDivisionError):
+        report(placed, {}, {})
+    (aside,) = beside(placed)
+    assert "interrupted" not in grokjax.load_result(aside).dataset.attrs
+    assert grokjax.load_result(placed.output).dataset.attrs["interrupted"] == 1
+
+
+def test_results_of_the_same_options_are_replaced_if_they_cannot_be_moved(
+    faked, sweep, placed, monkeypatch, capsys
+):
+    def fails(folder):
+        raise PermissionError(13, "Permission denied")
+
+    faked(sweep, sweep, ZeroDivisionError())
+    report(placed, {})
+    monkeypatch.setattr(command.sweeps, "set_aside", fails)
+    with pytest.raises(ZeroDivisionError):
+        report(placed, {}, {})
+    assert grokjax.load_result(placed.output).dataset.attrs["interrupted"] == 1
+    assert "an earlier run are replaced: not moved ([Errno 13] Perm" in capsys.readouterr().out
+
+
+def test_results_that_cannot_be_moved_are_refused_before_training(
+    faked, sweep, placed, monkeypatch
+):
+    faked(sweep)  # and no second one
+    report(asked(placed, 5), {})
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) == placed.output)
+    message = f"which cannot be moved .* because {placed.output.parent} cannot be written to"
+    with pytest.raises(ValueError, match=message):
+        report(asked(placed, 7), {})
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("results.nc", "its result is in {}: only what is new is trained\n"),
+        ("state/3.sha256", "it goes on from the checkpoints in {}\n"),
+        ("segments/index.json", "it goes on from the checkpoints in {}\n"),
+        ("sweep.json", ""),
+    ],
+)
+def test_a_sweep_says_what_is_known_of_it(file, said, faked, sweep, study, tmp_path, capsys):
+    faked(sweep, sweep)
+    path = tmp_path / "there" / "first" / file
+    path.parent.mkdir(parents=True)
+    path.touch()
+    for progress in (True, False):
+        study = study._replace(checkpoints=tmp_path / "there", progress=progress)
+        report(study, {"checkpoints": "first"}, figures=None, table=None)
+        out = capsys.readouterr().out.partition(str(study.output / "results.nc"))[0]
+        assert out == (said.format(tmp_path / "there" / "first") if progress else "")
+
+
+def test_what_is_finished_before_an_error_is_reported(faked, sweep, study, tmp_path, capsys):
+    error = ValueError("alpha")
+    faked(sweep, error)
+    with pytest.raises(ValueError, match="alpha") as raised:
         report(study, {}, {})
+    assert raised.value is error
+    assert error.__cause__ is error.__context__ is None
+    assert error.__notes__ == [f"What was finished before is in {tmp_path}."]
+    assert grokjax.load_result(tmp_path).dataset.attrs["interrupted"] == 1
+    assert json.loads((tmp_path / "record.json").read_text())["interrupted"] is True
+    assert "interrupted" not in sweep.dataset.attrs
+    assert "interrupted in sweep 2 by ValueError\n" in capsys.readouterr().out
+
+
+def test_an_error_before_anything_is_finished_leaves_nothing(faked, study):
+    faked(ValueError("alpha"))
+    with pytest.raises(ValueError, match="alpha"):
+        report(study, {})
     assert not list(study.output.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("run", "kind"),
+    [
+        ({"then": lambda result: 1 / 0}, ZeroDivisionError),
+        ({"then": lambda result: None}, ValueError),
+        ({"columns": {"width": lambda dataset: [1]}}, ValueError),
+    ],
+)
+def test_networks_are_kept_if_what_is_added_to_them_fails(run, kind, faked, sweep, study, capsys):
+    faked(sweep)
+    with pytest.raises(kind) as raised:
+        report(study, run)
+    assert grokjax.load_result(study.output).dataset.sizes["lane"] == sweep.dataset.sizes["lane"]
+    assert f"interrupted after sweep 1 by {raised.type.__name__}" in capsys.readouterr().out
+
+
+def test_an_error_goes_on_if_its_report_fails_too(faked, sweep, study, monkeypatch, capsys):
+    faked(sweep, ZeroDivisionError())
+    monkeypatch.setattr(grokjax.SweepResult, "save", lambda *args: {}["no disk"])
+    with pytest.raises(ZeroDivisionError):
+        report(study, {}, {})
+    assert "no whole report on what was finished (KeyError: 'no disk')" in capsys.readouterr().out
 
 
 def test_a_block_without_sweeps_is_refused(study):
     with pytest.raises(ValueError, match="no sweep was run"):
         report(study)
-
-
-# --------------------------------------------------------------------------------------------
-# Tables
-# --------------------------------------------------------------------------------------------
-
-
-def test_a_table_fits_a_terminal_of_80_columns(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    rows = [("first", 1, "12,345 (1 to 2)"), ("first", 2, ""), ("a name that is long " * 4, 3, "x")]
-    command.print_table("title", ("name", "number", "spread"), rows, sections=True)
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert sum("12,345 (1 to 2)" in text for text in lines) == 1
-    first, second = (next(i for i, x in enumerate(lines) if f" {n} " in x) for n in "23")
-    assert not lines[first + 1].strip()  # between sections
-    assert second > first + 1
-
-
-def test_notes_stand_below_their_table_and_are_recorded_after_it(capsys):
-    from grokjax.command.tables import recorded_tables
-
-    with recorded_tables() as records:
-        command.print_table("title", ("rate", "seed"), [(0.1, 3)], notes=["one note", "another"])
-    assert [record.title for record in records] == ["title", "one note", "another"]
-    assert records[0].rows == [["0.1", "3"]]
-    assert capsys.readouterr().out.splitlines()[-2:] == ["one note", "another"]
-
-
-def test_a_cell_shows_a_float_with_six_digits_and_other_things_as_they_are(capsys):
-    command.print_table("", ("a", "b", "c"), [(1.0, np.float64(1 / 3), 1234567)])
-    assert capsys.readouterr().out.split()[-3:] == ["1", "0.333333", "1234567"]
-
-
-@pytest.mark.parametrize(
-    ("x", "text"),
-    [
-        (1234.5, "1,234"), (1e6, "1,000,000"), (99.94, "99.9"), (0.12345, "0.123"), (0, "0"),
-        (-0.0, "0"), (3e-7, "3.0e-07"), (np.inf, "inf"),
-    ],
-)  # fmt: skip
-def test_a_number_has_the_digits_that_count(x, text):
-    assert command.number(x) == text
-
-
-def test_what_is_no_number_can_have_another_name():
-    assert [command.number(x, "never") for x in (np.nan, np.inf, 5)] == ["never", "never", "5"]
-
-
-def test_a_spread_is_a_median_between_extremes():
-    assert command.spread([3.0, 1.0, np.nan, 2.0]) == "2 (1 to 3)"
-    assert command.spread([1000, 3000, 2000], lines=True) == "2,000\n1,000-3,000"
-    assert command.spread([0.5, 0.5]) == "0.5"
-    assert command.spread([0.123, 0.456], ".1f") == "0.3 (0.1 to 0.5)"
-    assert command.spread([np.nan]) == ""
-
-
-def test_check_option_leaves_other_kinds_alone():
-    assert check_option("output", Path("x"), Path) == Path("x")

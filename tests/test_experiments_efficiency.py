@@ -325,6 +325,27 @@ def test_critical_alpha_of_several_moduli(tmp_path):
     assert (tmp_path / "critical_alpha.png").exists()
 
 
+def test_what_was_found_before_an_error_is_reported(tmp_path, monkeypatch, capsys):
+    search, error = grokjax.critical_alpha, ValueError("no memory")
+
+    def fails(recipe, *args, **options):
+        if recipe.model.p == 11:
+            raise error
+        return search(recipe, *args, **options)
+
+    monkeypatch.setattr(grokjax, "critical_alpha", fails)
+    with pytest.raises(ValueError, match="no memory") as raised:
+        critical_alpha(
+            moduli=(7, 11), decays=(0.0,), tolerance=0.9, max_lanes=20, max_steps=2,
+            output=tmp_path, progress=False,
+        )  # fmt: skip
+    assert raised.value is error
+    saved = xarray.load_dataset(tmp_path / "results.nc", engine="h5netcdf")
+    assert saved.p.values.tolist() == [7]
+    assert saved.attrs["interrupted"] == 1
+    assert "interrupted in search 2 of 2" in capsys.readouterr().out
+
+
 def test_a_search_without_an_upper_end_is_a_bound(tmp_path, capsys):
     from experiments.efficiency.critical_alpha import draw
 

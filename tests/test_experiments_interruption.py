@@ -99,7 +99,8 @@ def test_without_a_finished_network_nothing_is_written(tmp_path):
     words = [tmp_path / "flag", 1, "lazy_rich.kernel_motion", *options.split()]
     with started(*words, "--output", tmp_path / "output") as process:
         assert process.stdout.readline().startswith("When does a network leave the kernel")
-        assert process.stdout.readline().startswith("gradient descent: 1 networks")
+        assert process.stdout.readline() == "worth?\n"
+        assert process.stdout.readline().startswith("gradient descent: 1 network,")
         process.send_signal(signal.SIGTERM)
         assert process.stderr.readline().startswith(("interrupted in sweep 1", "interrupted by"))
         process.communicate(timeout=60)
@@ -123,7 +124,7 @@ def test_head_takes_one_line_and_the_results_are_written(tmp_path):
         ["bash", "-c", pipe], env=environment, capture_output=True, text=True, timeout=300
     )
     question = "How many neurons does modular addition need: trained, with random phases, and"
-    assert done.stdout == f"{question} exactly?\n0\n"
+    assert done.stdout == f"{question}\n0\n"  # and "exactly?" in the second line
     assert done.stderr == ""
     assert {path.name for path in tmp_path.iterdir()} >= {"results.nc", "width.png", "width.svg"}
 

@@ -48,11 +48,11 @@ def critical_alpha(
       tolerance: length of the 95 % interval at which a search ends.
       max_lanes: networks after which it ends anyway.
     """
-    study.output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
+    study.open_folder(study.output)  # fails now rather than after the training
     addition = {p: tasks.modular_addition(p) for p in moduli}
     searches = list(itertools.product(moduli, decays))
     found: dict[tuple[int, float], xarray.Dataset] = {}
-    state, folder = "", study.checkpoints
+    state, folder, failed = "", study.checkpoints, None
     try:
         for p, decay in searches:
             model, rate = networks_for(p, study.scale)[network]
@@ -65,19 +65,23 @@ def critical_alpha(
             )  # fmt: skip
             if study.progress:
                 print(f"p = {p}, decay {decay:g}: critical alpha {estimate(found[p, decay])}")
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, Exception) as error:  # what was found by then is reported
         if isinstance(error, grokjax.SearchInterrupted) and error.result.sizes["round"]:
             found[p, decay] = error.result
         if not found:
             raise
         state = f"in search {searches.index((p, decay)) + 1} of {len(searches)}"
+        failed = None if isinstance(error, KeyboardInterrupt) else error
     dataset = joined(found)
     if state:
         dataset.attrs["interrupted"] = 1
+    study.make_room(study.output, bool(state))
     dataset.to_netcdf(study.output / "results.nc", engine="h5netcdf")
     study.write_report(
         study.output, dataset, dataset.attrs, {"critical_alpha": draw}, print_searches, state
     )
+    if failed is not None:
+        raise failed
     if state:
         raise grokjax.SearchInterrupted(
             f"interrupted {state}: what was found is in {study.output}.", dataset

@@ -1,5 +1,6 @@
 """The options of an experiment: one typed function, its scales, and what its help says."""
 
+import difflib
 import functools
 import importlib.util
 import inspect
@@ -100,9 +101,13 @@ def experiment(
       A decorator. The function that it makes returns what the decorated one returns.
 
     Raises:
-      ValueError: for a scale that sets something that is no option; and by the function it makes,
-        for a bad option.
+      ValueError: for a function that is no experiment, as its parameters are, and a scale that sets
+        something that is no option; and by the function it makes, for a bad option.
     """
+    if callable(folder):
+        raise ValueError(
+            f"@experiment above {_name_of(folder)} needs parentheses: write @experiment()."
+        )
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         own = {
@@ -111,12 +116,8 @@ def experiment(
             if parameter.kind is parameter.KEYWORD_ONLY
         }
         kinds = typing.get_type_hints(function, include_extras=True)
-        sets = [
-            *scales.values(),
-            *(x for y in (cases or {}).values() for z in y.values() for x in z.values()),
-        ]
-        if unknown := {name for values in sets for name in values} - set(own):
-            raise ValueError(f"a scale sets {sorted(unknown)}, which are no options.")
+        _check_parameters(function, kinds)
+        _check_scales(function.__name__, list(own), scales, cases or {})
         defaults = {name: parameter.default for name, parameter in own.items()}
 
         def values_at(scale: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,6 +193,78 @@ def experiment(
     return decorate
 
 
+def _name_of(function: Any) -> str:
+    return getattr(function, "__name__", repr(function))
+
+
+def _check_parameters(function: Callable[..., Any], kinds: Mapping[str, Any]) -> None:
+    """That a function takes a study, and else typed options by name, each with its quick value."""
+    name, template = function.__name__, "(study: Study, *, p: int = 23)"
+    first, *others = [*inspect.signature(function).parameters.values(), None]
+    if first is None or first.kind is not first.POSITIONAL_OR_KEYWORD or first.name != "study":
+        raise ValueError(
+            f"{name} needs a first parameter `study`, and a * before its options: write "
+            f"def {name}{template}."
+        )
+    for option in others[:-1]:
+        if option.kind is not option.KEYWORD_ONLY:
+            raise ValueError(
+                f"{option.name} of {name} is no option: options have names and stand behind a *; "
+                f"write def {name}{template}."
+            )
+        if option.name in (*COMMON, "cache"):
+            raise ValueError(
+                f"{name} has an option {option.name!r}, which every experiment has already; "
+                "give it another name."
+            )
+        if option.name not in kinds:
+            raise ValueError(
+                f"the option {option.name!r} of {name} needs a type: write {option.name}: int = 23,"
+                " or what it is."
+            )
+        if option.default is option.empty:
+            raise ValueError(
+                f"the option {option.name!r} of {name} needs a default, which is its value at the "
+                "scale quick."
+            )
+
+
+def _check_scales(
+    name: str,
+    own: list[str],
+    scales: Mapping[str, Any],
+    cases: Mapping[str, Mapping[str, Mapping[str, Any]]],
+) -> None:
+    """That scales set options, and nothing else."""
+    if "quick" in scales:
+        raise ValueError(
+            f"the scale quick of {name} is the defaults in its signature; set it there."
+        )
+    for option in cases:
+        _check_known(f"cases of {name} are those of", option, own)
+    each = [(scale, values, "") for scale, values in scales.items()] + [
+        (scale, values, f", with {option}={value!r},")
+        for option, by_value in cases.items()
+        for value, by_scale in by_value.items()
+        for scale, values in by_scale.items()
+    ]
+    for scale, values, case in each:
+        if not isinstance(values, Mapping):
+            raise ValueError(
+                f"the scale {scale!r} of {name} must be the options that it sets, such as "
+                f'{scale}={{"p": 97}}, got {shown(values)}.'
+            )
+        for option in values:
+            _check_known(f"the scale {scale!r} of {name}{case} sets", option, own)
+
+
+def _check_known(what: str, option: str, own: list[str]) -> None:
+    if option not in own:
+        near = difflib.get_close_matches(option, own, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(own) or 'none'}."
+        raise ValueError(f"{what} {option!r}, which is no option; {remedy}")
+
+
 def check_option(name: str, value: Any, kind: Any) -> Any:
     """An option of an experiment, of the kind that an annotation says.
 
@@ -259,9 +332,12 @@ def choose(what: str, names: Sequence[str], known: Mapping[str, Any]) -> tuple[s
 def _check_entries(name: str, values: Any, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
     """A tuple: of one kind and any length, (kind, ...), or of as many kinds as it has entries."""
     try:
-        entries = [] if isinstance(values, str | Mapping) else list(values)
+        entries = None if isinstance(values, str | Mapping) else list(values)
     except TypeError:
-        entries = []
+        entries = None
+    if entries is None:
+        example = f"({shown(values)},)" if kinds[1:] == (Ellipsis,) else f"{len(kinds)} of them"
+        raise ValueError(f"{name} must be a tuple, got {shown(values)}; give {example}.")
     any_length = kinds[1:] == (Ellipsis,)
     if not entries or not (any_length or len(entries) == len(kinds)):
         needed = "at least one value" if any_length else f"{len(kinds)} values"

@@ -10,7 +10,10 @@ import pathlib
 import re
 import signal
 import sys
+import sysconfig
+import textwrap
 import threading
+import traceback
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -19,6 +22,20 @@ from typing import Any
 import jax
 import tyro
 
+from grokjax.checks import shown
+from grokjax.command.record import from_here
+
+LIBRARY = str(pathlib.Path(__file__).parent.parent)  # the package grokjax
+OTHERS = (sysconfig.get_path("stdlib"), "site-packages", "dist-packages", "<frozen")
+# How Python says that it cannot read a value, and what to say instead.
+PLAINLY = {
+    r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.+)":
+        r"\1 must be an integer, got \2.",
+    r"Error parsing (\S+): could not convert string to float: (.+)":
+        r"\1 must be a number, got \2.",
+    r"Error parsing (\S+): Could not find valid parse for arguments: \[(.+)\]":
+        r"\1 has a value of the wrong kind, got \2; --help says which it takes.",
+}  # fmt: skip
 CACHE = inspect.Parameter(
     "cache",
     inspect.Parameter.KEYWORD_ONLY,
@@ -34,9 +51,10 @@ def run_as_command(function: Callable[..., Any]) -> None:
 
     Every keyword argument is an option with its docstring's help. An experiment begins with its
     question, the first paragraph of its file, so that something is seen at once. Bad input, and a
-    place that cannot be written to, is one line on the terminal and exit status 2; an interruption
-    (Ctrl-C, SIGTERM or SIGHUP) is one line and status 130. Nobody has to read what is printed: a
-    closed pipe ends nothing. On a machine without accelerator every CPU core becomes a device, so
+    place that cannot be written to, is one line on the terminal and exit status 2; if it is no
+    check that failed but code of the user's own, another line says where. An interruption (Ctrl-C,
+    SIGTERM or SIGHUP) is one line and status 130. Nobody has to read what is printed: a closed pipe
+    ends nothing. On a machine without accelerator every CPU core becomes a device, so
     that lanes train on all of them. Compiled programs are kept for the next time in the folder that
     `cache_folder` names, unless the command line says `--no-cache`, or JAX's own setting something
     else.
@@ -46,7 +64,8 @@ def run_as_command(function: Callable[..., Any]) -> None:
         try:
             call, cache = _parsed(function)
             if hasattr(function, "values_at"):  # before what takes long, such as importing figures
-                print(_about(function).partition("\n\n")[0], flush=True)
+                for line in _about(function).partition("\n\n")[0].splitlines():
+                    print(textwrap.fill(line, 80), flush=True)
             # Before the first computation, and without overruling a choice in the environment.
             if "JAX_NUM_CPU_DEVICES" not in os.environ and "XLA_FLAGS" not in os.environ:
                 jax.config.update("jax_num_cpu_devices", cores())
@@ -56,7 +75,9 @@ def run_as_command(function: Callable[..., Any]) -> None:
                 config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
             call()
         except (ValueError, OSError) as error:
-            _fail(str(error))
+            # JAX's own notes are about its traceback, of which nothing is shown here.
+            notes = [x for x in getattr(error, "__notes__", ()) if "JAX" not in x]
+            _fail("\n".join([str(error), *notes, *_place(error)]))
         except KeyboardInterrupt as error:
             print(str(error) or "interrupted", file=sys.stderr)
             sys.exit(130)
@@ -79,6 +100,7 @@ def cache_folder() -> pathlib.Path:
 
 def _parsed(function: Callable[..., Any]) -> tuple[Callable[[], Any], bool]:
     """The call that the command line asks for, and whether to keep compiled programs."""
+    _check_function(function)
     given = [text for text in sys.argv[1:] if text.startswith("--")]
     given = [text.partition("=")[0].replace("_", "-") for text in given]
     if twice := [text for text in given if given.count(text) > 1]:
@@ -112,9 +134,23 @@ def _parsed(function: Callable[..., Any]) -> tuple[Callable[[], Any], bool]:
             # A framed box of several lines: what is wrong stands under the title, above a rule.
             lines = [line.strip(" │╭╮╰╯\n") for line in complaint.getvalue().splitlines()[1:]]
             lines = ["" if set(line) <= {"─", "-"} else line for line in lines]
-            first = "\n".join(lines).strip().split("\n\n")[0]
-            _fail(re.sub(r"\s+", " ", first))
+            first = re.sub(r"\s+", " ", "\n".join(lines).strip().split("\n\n")[0])
+            for theirs, ours in PLAINLY.items():
+                first = re.sub(theirs, ours, first)
+            _fail(first)
         raise
+
+
+def _check_function(function: Any) -> None:
+    """That what is to be run is a function, and an experiment if it takes a study."""
+    if not callable(function):
+        raise ValueError(
+            f"run_as_command needs a function, got {shown(function)}; give the function itself, "
+            "without parentheses."
+        )
+    if "study" in inspect.signature(function).parameters:
+        name = function.__name__
+        raise ValueError(f"{name} is no experiment yet: write @experiment() above def {name}.")
 
 
 def _without_none(parameter: inspect.Parameter) -> inspect.Parameter:
@@ -130,8 +166,10 @@ def _without_none(parameter: inspect.Parameter) -> inspect.Parameter:
 
 
 def _about(function: Callable[..., Any]) -> str:
-    """What the file of a function says of itself, or the function."""
-    return (sys.modules[function.__module__].__doc__ or function.__doc__ or "").strip()
+    """What the file of a function says of itself, or the function, without its arguments."""
+    own = inspect.getdoc(inspect.unwrap(function)) or ""
+    own = re.split(r"^(?:Args|Returns|Raises):$", own, maxsplit=1, flags=re.MULTILINE)[0]
+    return (sys.modules[function.__module__].__doc__ or own).strip()
 
 
 def _at_scale(function: Callable[..., Any]) -> inspect.Signature:
@@ -147,6 +185,32 @@ def _at_scale(function: Callable[..., Any]) -> inspect.Signature:
         for name, parameter in signature.parameters.items()
     ]
     return signature.replace(parameters=parameters)
+
+
+def _place(error: BaseException) -> list[str]:
+    """A line that says where a ValueError is from: nothing if a check refused what was asked for.
+
+    Checks are those of the library, and `raise` in the experiment itself. What else fails does so
+    in the code that the library was given, such as a model or a figure, or in another library.
+    """
+    frames = own = traceback.extract_tb(error.__traceback__)
+    cause: BaseException | None = error
+    while cause := cause.__cause__:  # what the library told in other words
+        frames = [*frames, *traceback.extract_tb(cause.__traceback__)]
+    ours = [frame.filename.startswith(LIBRARY) for frame in frames]
+    theirs = [
+        i
+        for i, frame in enumerate(frames)
+        if not ours[i] and not any(part in frame.filename for part in OTHERS)
+    ]
+    if not isinstance(error, ValueError) or not theirs:
+        return []
+    last = frames[theirs[-1]]
+    given = any(ours[theirs[0] : theirs[-1]])  # to the library, which called it
+    checked = own[-1].filename.startswith(LIBRARY) or (last.line or "").startswith("raise ")
+    if not given and checked:
+        return []
+    return [f"(raised in {from_here(last.filename)}:{last.lineno})"]
 
 
 def _fail(message: str) -> typing.NoReturn:

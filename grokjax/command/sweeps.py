@@ -1,5 +1,6 @@
-"""The sweeps of an experiment, and the report on them that an interruption does not prevent."""
+"""The sweeps of an experiment, and the report on what was finished, whatever ended them."""
 
+import dataclasses
 import pathlib
 import types
 from collections.abc import Callable, Mapping
@@ -7,7 +8,14 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from grokjax.command.record import write_record
+from grokjax.checks import shown
+from grokjax.command.record import (
+    RESULT,
+    check_can_set_aside,
+    holds_another_run,
+    set_aside,
+    write_record,
+)
 from grokjax.command.tables import recorded_tables
 from grokjax.results import SweepResult, concatenate
 from grokjax.sweep import SweepInterrupted, run_sweep
@@ -60,6 +68,39 @@ class Study(NamedTuple):
         """
         return Sweeps(self, figures, table, part=part, running=running)
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What tells this run from another one of the same folder."""
+        return {"experiment": self.name, "scale": self.scale, "options": dict(self.options)}
+
+    def open_folder(self, folder: pathlib.Path) -> None:
+        """Makes the folder of a report, so that it fails now rather than after the training.
+
+        Raises:
+          ValueError: if another run's results are there and cannot be moved away.
+          OSError: if the folder cannot be made.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        if holds_another_run(folder, self.asked):
+            check_can_set_aside(folder)
+
+    def make_room(self, folder: pathlib.Path, interrupted: bool) -> None:
+        """Moves another run's results out of the folder of a report, and says where they are now.
+
+        Those of a run with the same options stay, to be replaced, unless they are whole and this
+        run was interrupted.
+
+        Raises:
+          OSError: if those of other options cannot be moved after all.
+        """
+        if holds_another_run(folder, self.asked, interrupted):
+            try:
+                print(f"the results of an earlier run are now in {set_aside(folder)}")
+            except OSError as error:
+                if holds_another_run(folder, self.asked):
+                    raise
+                print(f"the results of an earlier run are replaced: not moved ({error})")
+
     def write_report(
         self,
         folder: pathlib.Path,
@@ -81,7 +122,11 @@ class Study(NamedTuple):
           table: prints the result.
           interrupted: where an interruption ended it, such as "in sweep 2"; a figure or table that
             needs networks that are missing then is left out.
+
+        Raises:
+          Exception: what a figure or a table raises, once everything else is written.
         """
+        failed: list[Exception] = []
 
         def drawn(name: str) -> list[pathlib.Path]:
             from grokjax import plotting
@@ -99,20 +144,29 @@ class Study(NamedTuple):
             try:
                 return function(*args)
             except Exception as error:
-                if not interrupted:
-                    raise
-                print(f"no {what} of so few networks ({type(error).__name__}: {error})")
+                text = f"{type(error).__name__}: {error}"
+                if interrupted:
+                    print(f"no {what} of so few networks ({text})")
+                elif failed:
+                    failed[0].add_note(f"The {what} failed too ({text}).")
+                else:
+                    saved = f"the results are saved in {folder / RESULT}"
+                    error.add_note(f"The {what} failed; {saved}.")
+                    failed.append(error)
 
         paths = [path for name in figures for path in tried("figure", drawn, name) or []]
         with recorded_tables() as tables:
             if table is not None:
                 tried("table", table, result)
         part = "" if folder == self.output else folder.relative_to(self.output).as_posix()
-        record = write_record(folder, self.command, part, self.options, attributes, tables, paths)
+        record = write_record(folder, self.command, part, self.asked, attributes, tables, paths)
         pages = (tried("page", paged) or []) if self.report else []
         if interrupted:
             print(f"interrupted {interrupted}")
-        print(folder / "results.nc", *paths, *pages, record, sep="\n")
+        # Not config.json and params.nc: they are parts of the result, as `load_result` reads it.
+        print(folder / RESULT, *paths, *pages, record, sep="\n")
+        if failed:
+            raise failed[0]
 
 
 class Sweeps:
@@ -126,7 +180,11 @@ class Sweeps:
 
     At the end of the block the results are joined, saved, drawn and printed. Ctrl-C, SIGTERM or
     SIGHUP ends the block too: what was finished by then is reported, marked as interrupted, and
-    then the interruption raised. With nothing finished there is no report.
+    then the interruption raised. So does an error, such as one in a later sweep, which goes on as
+    it is after the report. With nothing finished there is no report.
+
+    The report replaces one of an earlier run with the same options in its folder. The files of any
+    other run are moved into a folder beside it first.
 
     Args are those of `Study.sweeps`.
 
@@ -153,15 +211,23 @@ class Sweeps:
         self._goes_on = ""
 
     def __enter__(self) -> Self:
-        self.output.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
+        self.study.open_folder(self.output)
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is None:
-            self._report(None)
-        elif isinstance(error, KeyboardInterrupt):
+            self._report("")
+        elif not isinstance(error, KeyboardInterrupt):
             if self.results:
-                self._report(error)
+                self._report_before(error)
+        else:
+            if self.results:
+                self._report(self._where)
+                raise SweepInterrupted(
+                    f"interrupted {self._where}: what was finished is in "
+                    f"{self.output}{self._goes_on}.",
+                    self.result,
+                ) from error
             if isinstance(error, SweepInterrupted):
                 raise SweepInterrupted(
                     f"interrupted {self._where}, of which nothing is written{self._goes_on}.",
@@ -199,9 +265,14 @@ class Sweeps:
         """
         self._begun += 1
         number = max((np.size(column) for column in lanes.values()), default=1)
-        if title and self.study.progress:
-            print(f"{title}: {number} networks, at most {options['max_steps']} steps each")
         folder = self.study.checkpoints
+        if self.study.progress:
+            if title:
+                networks = f"{number} network{'s' * (number != 1)}"
+                print(f"{title}: {networks}, at most {options['max_steps']} steps each")
+            if folder is not None:
+                _print_known(folder / checkpoints)
+        self._where = f"in sweep {self._begun}"
         try:
             result = run_sweep(
                 recipe,
@@ -239,33 +310,54 @@ class Sweeps:
           result: any; one without lanes is left out.
           columns: by name one value for all lanes, or a function of the dataset that gives one for
             each, [L]; the dataset then has the columns before it already.
-          then: adds to the result. If that is interrupted, the result stays as it is.
+          then: adds to the result. If that is interrupted or fails, the result stays as it is.
+
+        Raises:
+          ValueError: if `then` returns something else than a result.
         """
         lanes = result.dataset.sizes["lane"]
         if not lanes:
             return
+        self.results.append(result)  # first, so that it is there if a column or `then` fails
         for name, value in (columns or {}).items():
             values = value(result.dataset) if callable(value) else np.repeat(value, lanes)
-            result = result.assign_coords(**{name: ("lane", values)})
-        self.results.append(result)
+            self.results[-1] = result = result.assign_coords(**{name: ("lane", values)})
         if then is not None:
-            self.results[-1] = then(result)
+            more = then(result)
+            if not isinstance(more, SweepResult):
+                raise ValueError(
+                    f"then must return the result with what it adds to it, got {shown(more)}; "
+                    "perhaps it has no return."
+                )
+            self.results[-1] = more
 
-    def _report(self, interruption: KeyboardInterrupt | None) -> None:
-        """Joins the results, saves, draws and prints them, and raises the interruption again."""
+    def _report_before(self, error: BaseException) -> None:
+        """Reports what was finished before an error, which nothing here may take the place of."""
+        try:
+            self._report(f"{self._where} by {type(error).__name__}")
+            error.add_note(f"What was finished before is in {self.output}.")
+        except Exception as second:
+            print(f"no whole report on what was finished ({type(second).__name__}: {second})")
+
+    def _report(self, interrupted: str) -> None:
+        """Joins the results, saves, draws and prints them; with where they were interrupted."""
         if not self.results:
             raise ValueError("no sweep was run, so there is nothing to report.")
         result = self.results[0] if len(self.results) == 1 else concatenate(self.results)
-        if interruption is not None:
-            result.dataset.attrs["interrupted"] = 1
+        if interrupted:
+            marked = result.dataset.assign_attrs(interrupted=1)
+            result = dataclasses.replace(result, dataset=marked)
         self.result = result
+        self.study.make_room(self.output, bool(interrupted))
         result.save(self.output)
-        where = "" if interruption is None else self._where
         self.study.write_report(
-            self.output, result, result.dataset.attrs, self._figures, self._table, where
+            self.output, result, result.dataset.attrs, self._figures, self._table, interrupted
         )
-        if interruption is not None:
-            raise SweepInterrupted(
-                f"interrupted {self._where}: what was finished is in {self.output}{self._goes_on}.",
-                result,
-            ) from interruption
+
+
+def _print_known(directory: pathlib.Path) -> None:
+    """Says what a sweep's checkpoints have of it already, if they have anything."""
+    if (directory / RESULT).exists():
+        print(f"its result is in {directory}: only what is new is trained")
+    elif any(any(directory.glob(x)) for x in ("segments/index.json", "state/*.sha256")):
+        print(f"it goes on from the checkpoints in {directory}")

@@ -1,4 +1,4 @@
-"""Tables in a terminal of 80 columns, and the numbers in them."""
+"""Tables in a terminal, of 80 columns where that is enough, and the numbers in them."""
 
 import contextlib
 import contextvars
@@ -7,8 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
+
+from grokjax.checks import shown
 
 
 class TableRecord(NamedTuple):
@@ -66,19 +71,27 @@ def spread(values: Any, form: str = "", *, lines: bool = False) -> str:
     """The median, and the lowest and highest if they differ; nothing of nothing but NaN.
 
     Args:
-      values: numbers; NaN is left out.
+      values: numbers. NaN is a missing one: of how many values the others are is said as well.
       form: of a number, as in `format`; by default `number`.
-      lines: the lowest and highest on a line of their own, for narrow columns.
+      lines: what follows the median on lines of its own, for narrow columns.
+
+    Example:
+      >>> spread([2400.0, 2700.0, np.nan])
+      '2,550 (2,400 to 2,700; 2 of 3)'
+      >>> spread([np.nan, 2560.0, np.nan])
+      '2,560 (1 of 3)'
     """
     values = np.asarray(values)
-    values = values[~np.isnan(values)]
-    if not values.size:
+    known = values[~np.isnan(values)]
+    if not known.size:
         return ""
-    shown = (lambda x: format(x, form)) if form else number
-    low, middle, high = (shown(f(values)) for f in (np.min, np.median, np.max))
-    if low == high:
-        return middle
-    return f"{middle}\n{low}-{high}" if lines else f"{middle} ({low} to {high})"
+    written = (lambda x: format(x, form)) if form else number
+    low, middle, high = (written(f(known)) for f in (np.min, np.median, np.max))
+    more = [] if low == high else [f"{low}-{high}" if lines else f"{low} to {high}"]
+    more += [f"{known.size} of {values.size}"] if known.size < values.size else []
+    if lines:
+        return "\n".join([middle, *more])
+    return f"{middle} ({'; '.join(more)})" if more else middle
 
 
 def print_table(
@@ -90,22 +103,32 @@ def print_table(
     left: int = 1,
     sections: bool = False,
 ) -> None:
-    """Prints a table that fits a terminal of 80 columns.
+    """Prints a table: as wide as the terminal at most, unless something had to be cut for that.
+
+    Where no terminal is known, it has 80 columns. The first columns wrap to fit; a table that is
+    still wider is printed as wide as it is, so that every cell is whole.
 
     Args:
-      title: of the table.
+      title: of the table. It stands above the middle; a longer one has the terminal's width.
       headings: of the columns; one may have two lines.
       rows: a cell for each column; a float is shown with up to six digits, and what else is no text
         as by `str`.
       notes: lines of text below the table, printed as by `print_line`.
       left: columns that are aligned to the left, from the first on.
       sections: whether a new entry in the first column begins a section.
+
+    Raises:
+      ValueError: for a row that has not one cell for each heading; nothing is printed then.
     """
-    headings, rows = list(headings), [list(map(_cell, row)) for row in rows]
+    headings, rows = list(map(_cell, headings)), [list(map(_cell, row)) for row in rows]
+    for i, row in enumerate(rows):
+        if len(row) != len(headings):
+            raise ValueError(
+                f"rows[{i}] of the table {title!r} must have a cell for each of the "
+                f"{len(headings)} headings, got {len(row)}: {shown(tuple(row))}."
+            )
     _record(TableRecord(title, headings, rows))
-    table = Table(
-        title=title, box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False
-    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
     for i, heading in enumerate(headings):
         justify = "left" if i < left else "right"
         table.add_column(heading, justify=justify, no_wrap=i >= left, overflow="fold")
@@ -115,7 +138,22 @@ def print_table(
             table.add_section()
         before = row[0]
         table.add_row(*row)
-    Console().print(table)
+    # Text in brackets is text here, and no markup that rich would take out.
+    width = Console().width
+    endless = Console(width=100_000, markup=False, emoji=False)
+    whole = Measurement.get(endless, endless.options, table).maximum
+    spare = 0  # what columns that wrap can give, where words of up to 12 letters are not broken
+    for column in list(zip(headings, *rows, strict=True))[:left]:
+        lines = [line for cell in column for line in cell.splitlines()]
+        words = [word for line in lines for word in line.split()]
+        narrowest = min(12, max(map(cell_len, words), default=0))
+        spare += max(0, max(map(cell_len, lines), default=0) - narrowest)
+    console = Console(width=max(width, whole - spare), markup=False, emoji=False)
+    if title:
+        longest = max(map(cell_len, title.splitlines()))
+        above = min(width, max(whole, longest))
+        console.print(Text(title, style="table.title"), width=above, justify="center")
+    console.print(table)
     for note in notes:
         print_line(note)
 
