@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -42,6 +43,23 @@ def bounded_memory():
     """Lets go of the programs that a file of tests compiled: gigabytes, over all of them."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a function as a command: its exit status, and what it printed."""
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "4")  # JAX has begun to compute
+
+    def run(function, *arguments):
+        monkeypatch.setattr(sys, "argv", ["command", *arguments])
+        status = 0
+        try:
+            command.run_as_command(function)
+        except SystemExit as exit:
+            status = exit.code
+        return status, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture(scope="session")
