@@ -15,8 +15,9 @@ Both train one of these networks, and look at the whole table once a round:
   512, dropout 0.1, AdamW with warmup.
 
 PyTorch trains one network after another, as the sources do; torch.compile is not used. The last
-column is the bound that the machine sets: the rate of a step's operations, as XLA counts them, over
-that at which all cores, a device each, multiply matrices of 2048 rows and columns. Each has a
+column is the bound that the machine sets: the rate of a step's operations over that at which all
+cores, a device each, multiply matrices of 2048 rows and columns. Of the quadratic network these are
+the products of its second layer, of the Transformer what XLA counts for a CPU. Each has a
 process of its own that sleeps while another is timed, and all of them may use the same cores. They
 take turns, and what counts are ratios within one turn. On a machine with other work use
 `--threads 1` and the ratio of CPU time: PyTorch's threads wait for each other in every operation,
@@ -193,9 +194,12 @@ def product_turns(network: str) -> tuple[Callable[[], Any], str, float]:
     matrices = [jax.device_put(square, device) for device in jax.devices()]
     multiply = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
     turn = lambda: jax.block_until_ready([multiply(a) for a in matrices])
-    case = Case(recipe_of(network), tasks.modular_addition(sizes(network)[1]))
-    worth = 2 * SIDE**3 * len(matrices) / operations(case)
-    return turn, jax.devices()[0].device_kind, worth
+    kind, p, width = sizes(network)
+    if kind == "quadratic":  # the three products of the second layer; the first one looks rows up
+        each = 6.0 * math.ceil(ALPHA * p * p) * width * p
+    else:
+        each = operations(Case(recipe_of(network), tasks.modular_addition(p)), "cpu")
+    return turn, jax.devices()[0].device_kind, 2 * SIDE**3 * len(matrices) / each
 
 
 def jax_turns(network: str, lanes: int, steps: int) -> tuple[Callable[[], Any], str]:
