@@ -107,11 +107,11 @@ def test_killed_again_and_again_the_result_is_the_same(tmp_path, whole, vectoriz
         whole = interrupted.run(None, devices=two_devices(), vectorize=True)
     moments = random.Random(1 + vectorize)
     # Slow, so that it takes seconds to the end, and the moments are before it.
-    flags = ["--every", 0.3, "--slow", 0.005, *(["--vectorize"] if vectorize else [])]
+    flags = ["--every", 0.3, "--slow", 0.02, *(["--vectorize"] if vectorize else [])]
     killed = 0
     for _ in range(4):
         process = Forked(tmp_path, *flags)
-        time.sleep(moments.uniform(0.5, 4))
+        time.sleep(moments.uniform(0.5, 3))
         killed += process.poll() is None
         process.kill()
         process.communicate()
