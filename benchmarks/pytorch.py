@@ -125,8 +125,8 @@ def compared(
     )
     return {
         "device": device,
-        "milliseconds": dict(zip(names, milliseconds[:, :, 0].T, strict=False)),
-        "cpu_milliseconds": dict(zip(names, milliseconds[:, :, 1].T, strict=False)),
+        "milliseconds": dict(zip(names[:-1], milliseconds[:, :, 0].T, strict=True)),
+        "cpu_milliseconds": dict(zip(names[:-1], milliseconds[:, :, 1].T, strict=True)),
         "ratios": dict(zip(labels, ratios[:, len(loops) :, 0].T, strict=True)),
         "shares_of_products": dict(zip(labels, shares[:, len(loops) :].T, strict=True)),
     }

@@ -11,8 +11,8 @@ the budget against alpha, for nine settings each of a Transformer under cross en
 
 The medium scale was chosen on the optimizers' baseline alone, AdamW with dropout and decay, which
 generalizes between an alpha of 0.5 and 0.6 there. At paper scale a family is 189 networks of 1e5
-steps, of 30 ms of a CPU core with minibatches, and 500 ms times alpha in full batch: 420 core hours
-for the regularizers, of which 300 are full batch.
+steps, of 30 ms of a Xeon core with minibatches, and 500 ms times alpha in full batch: 420 core
+hours for the regularizers, of which 300 are full batch.
 
 Expected of the regularizers (first report): decay to zero is best and decay to the start good;
 every noise, of minibatches, dropout, updates or weights, helps; full-batch Adam is worst; the

@@ -8,7 +8,8 @@ generalized. A rollback is a fall of the test accuracy below 50 % after it has b
     python experiments/data_efficiency/weight_decay.py --scale medium  # p = 31: 10 minutes, busy
     python experiments/data_efficiency/weight_decay.py --scale paper  # p = 97, for a GPU
 
-At paper scale there are 28 networks of 1e5 steps, of 30 ms of a CPU core each: 23 core hours.
+At paper scale there are 28 networks of 1e5 steps, of about 17 ms of a core of an AMD EPYC each: 14
+core hours.
 
 Expected: more decay generalizes sooner; above 0.2 there are occasional rollbacks; at 1.5 the
 accuracy is not restored within 3e4 steps. At quick scale, where fewer steps ask for more decay,

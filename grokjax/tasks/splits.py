@@ -31,6 +31,21 @@ class Split(NamedTuple):
     labels: jax.Array
 
 
+def check_alpha(alpha: Any) -> float:
+    """A fraction of the table as a Python float.
+
+    Raises:
+      ValueError: if it is not in (0, 1).
+    """
+    try:
+        return check_number("alpha", alpha, above=0, below=1)
+    except ValueError:
+        raise ValueError(
+            f"alpha={shown(alpha)} is not a fraction of the table; use a number between 0 and 1, "
+            "both excluded."
+        ) from None
+
+
 def num_train_rows(task: Task, alpha: float) -> int:
     """Number of training rows at a data fraction: `round(alpha * rows)`, `train_only` rows apart.
 
@@ -48,13 +63,7 @@ def num_train_rows(task: Task, alpha: float) -> int:
             "on; leave some out of train_only."
         )
     whole = rows if task.table_rows is None else task.table_rows
-    try:
-        alpha = check_number("alpha", alpha, above=0, below=1)
-    except ValueError:
-        raise ValueError(
-            f"alpha={shown(alpha)} is not a fraction of the table; use a number between 0 and 1, "
-            "both excluded."
-        ) from None
+    alpha = check_alpha(alpha)
     count = round(alpha * whole)
     if count < 1 or count >= rows:
         kind = "training" if count < 1 else "test"

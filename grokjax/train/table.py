@@ -13,6 +13,7 @@ from grokjax import losses, optimizers, tasks
 from grokjax.checks import check_mapping, check_size, shown
 from grokjax.models.protocol import check_columns
 from grokjax.tasks import Task
+from grokjax.tasks.splits import check_alpha
 from grokjax.train.lane import Lane, batch_size, step_rows
 from grokjax.train.recipe import BUILT_IN, FULL_BATCH, SEEDS, Recipe
 
@@ -89,11 +90,9 @@ def _column(name: str, value: Any) -> np.ndarray:
             raise ValueError(f"column {name!r} must hold numbers, got {shown(wrong[0])}{remedy}.")
     if array.dtype.kind not in "iuf":  # bfloat16, and integers of more than 64 bits
         array = array.astype(float)
-    if name == "alpha" and (outside := array[(array <= 0) | (array >= 1)]).size:
-        raise ValueError(
-            f"alpha={float(outside[0])} is not a fraction of the table; use a number between 0 and "
-            "1, both excluded."
-        )
+    if name == "alpha":
+        for outermost in (array.min(), array.max()):
+            check_alpha(float(outermost))
     return array
 
 
