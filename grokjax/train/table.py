@@ -91,7 +91,8 @@ def _column(name: str, value: Any) -> np.ndarray:
     if array.dtype.kind not in "iuf":  # bfloat16, and integers of more than 64 bits
         array = array.astype(float)
     if name == "alpha":
-        for outermost in (array.min(), array.max()):
+        known = array[~np.isnan(array)]  # NaN is refused with that of all columns
+        for outermost in {known.min(), known.max()} if known.size else ():
             check_alpha(float(outermost))
     return array
 
